@@ -1,0 +1,97 @@
+"""Log-probabilities of whole completions, under the policy (adapter on) and the reference (adapter off).
+
+A plain forward pass of its own, independent of any trainer. What a reward makes of the numbers is `lib.regimes`.
+"""
+
+import contextlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+
+@dataclass(frozen=True)
+class SequenceScores:
+    """Per completion, [N] float64: `logprob`, the sum over its tokens in nats, and `entropy`, the mean over its positions
+    of the next-token distribution's entropy in nats."""
+
+    logprob: np.ndarray
+    entropy: np.ndarray
+
+
+def micro_batches(lengths: Sequence[int], token_budget: int) -> list[list[int]]:
+    """Groups indices, longest first, so that no group's padded size exceeds `token_budget` tokens (one sequence may)."""
+    batches: list[list[int]] = []
+    for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        if batches and (len(batches[-1]) + 1) * lengths[batches[-1][0]] <= token_budget:
+            batches[-1].append(index)
+        else:
+            batches.append([index])
+    return batches
+
+
+@contextlib.contextmanager
+def scoring_mode(model, reference: bool):
+    """Inside: evaluation mode, no gradients, real logits from Unsloth, and the adapter off for `reference`. Restored after."""
+    training, flag = model.training, os.environ.get("UNSLOTH_RETURN_HIDDEN_STATES")
+    if reference and not hasattr(model, "disable_adapter"):
+        raise ValueError("The reference is the model with its adapter off, but this model has no adapter: load it with one.")
+    os.environ["UNSLOTH_RETURN_HIDDEN_STATES"] = "0"
+    try:
+        model.eval()
+        with torch.no_grad(), model.disable_adapter() if reference else contextlib.nullcontext():
+            yield
+    finally:
+        model.train(training)
+        if flag is None:
+            os.environ.pop("UNSLOTH_RETURN_HIDDEN_STATES", None)
+        else:
+            os.environ["UNSLOTH_RETURN_HIDDEN_STATES"] = flag
+
+
+def sequence_scores(
+    model,
+    prompt_ids: Sequence[Sequence[int]],
+    completion_ids: Sequence[Sequence[int]],
+    pad_token_id: int,
+    reference: bool = False,
+    temperature: float = 1.0,
+    token_budget: int = 16_384,
+) -> SequenceScores:
+    """log p(y|x) of N completions: S = Σ_t log p(y_t | x, y_<t), over every token of `completion_ids`, EOS included.
+
+    `prompt_ids` and `completion_ids` are N lists of token ids without padding; logits are divided by `temperature`. The
+    same arguments lead to the same micro-batches, so that policy and reference are equal to the last bit when the adapter
+    changes nothing. Raises ValueError for an empty prompt, which has no logits for the first token.
+    """
+    if any(len(prompt) == 0 for prompt in prompt_ids):
+        raise ValueError("A prompt is empty: give every prompt at least one token, such as BOS.")
+    count = len(completion_ids)
+    logprob, entropy = np.zeros(count), np.zeros(count)
+    lengths = [len(p) + len(c) for p, c in zip(prompt_ids, completion_ids, strict=True)]
+    with scoring_mode(model, reference):
+        for batch in micro_batches(lengths, token_budget):
+            for i, score in zip(batch, _score(model, prompt_ids, completion_ids, batch, pad_token_id, temperature)):
+                logprob[i], entropy[i] = score
+    return SequenceScores(logprob, entropy)
+
+
+def _score(model, prompt_ids, completion_ids, batch, pad_token_id, temperature) -> list[tuple[float, float]]:
+    """(log-probability, mean entropy) of each sequence of one right-padded micro-batch."""
+    rows = [torch.tensor([*prompt_ids[i], *completion_ids[i]], dtype=torch.long) for i in batch]
+    ids = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=pad_token_id)
+    lengths = torch.tensor([len(row) for row in rows])
+    positions = torch.arange(ids.shape[1])
+    attention_mask = (positions < lengths[:, None]).long()
+    starts = torch.tensor([len(prompt_ids[i]) for i in batch])
+    is_completion = ((positions >= starts[:, None]) & (positions < lengths[:, None]))[:, 1:]
+    device = next(model.parameters()).device
+    logits = model(input_ids=ids.to(device), attention_mask=attention_mask.to(device)).logits[:, :-1]
+    log_probs = torch.log_softmax(logits.float() / temperature, dim=-1)
+    token_log_probs = log_probs.gather(-1, ids[:, 1:, None].to(device)).squeeze(-1).cpu().double()
+    token_entropy = -torch.xlogy(log_probs.exp(), log_probs.exp()).sum(-1).cpu().double()
+    sums = torch.where(is_completion, token_log_probs, 0.0).sum(1)
+    entropies = torch.where(is_completion, token_entropy, 0.0).sum(1) / is_completion.sum(1).clamp(min=1)
+    return list(zip(sums.tolist(), entropies.tolist(), strict=True))

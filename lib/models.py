@@ -1,0 +1,145 @@
+"""Loading a policy: a base in 4 bits by Unsloth, with a fresh LoRA adapter, a trained one, or none.
+
+One of the three modules that know Unsloth. Names are checked, with advice, before anything heavy is imported.
+"""
+
+import logging
+import os
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+from lib import tiny
+from lib.runs import UsageError
+
+OFFLINE_CHOICE = f"the models that come with the kit need no hub: {', '.join(tiny.BASES)}"
+LORA_TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a model is loaded from: a local folder, or a hub id; `revision` is the hub's commit, when it is known."""
+
+    name: str
+    path: str
+    revision: str | None = None
+
+
+def resolve(model: str) -> Source:
+    """Finds a model: a base of the kit by name, a local folder, or a hub id. Loads nothing.
+
+    Raises UsageError when there is no such model, or when the hub would have to be asked and cannot be reached.
+    """
+    if model in tiny.BASES:
+        return Source(model, str(tiny.BASES[model]))
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise UsageError(f"The folder {folder} holds no model (no config.json): give the folder that has it.")
+        return Source(model, str(folder))
+    if model.startswith((".", "/", "~")) or model.count("/") != 1:
+        raise UsageError(f"There is no model {model!r}: give a folder, a hub id such as owner/name, or one of ours; {OFFLINE_CHOICE}.")
+    return _resolve_on_hub(model)
+
+
+def _resolve_on_hub(model: str) -> Source:
+    from huggingface_hub import HfApi, try_to_load_from_cache
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+
+    cached = try_to_load_from_cache(model, "config.json")
+    if isinstance(cached, str):
+        return Source(model, model, Path(cached).parent.name)
+    try:
+        return Source(model, model, HfApi().model_info(model, timeout=10).sha)
+    except GatedRepoError as error:
+        raise UsageError(f"{model} is gated: accept its licence on its hub page and log in with `hf auth login`.") from error
+    except RepositoryNotFoundError as error:
+        raise UsageError(f"There is no model {model!r} on the hub (or it is private): check the name; {OFFLINE_CHOICE}.") from error
+    except Exception as error:  # whatever the network stack raises
+        raise UsageError(
+            f"{model} is not in the local cache and the hub cannot be reached ({type(error).__name__}): "
+            f"connect and try again, or go on offline, for {OFFLINE_CHOICE}."
+        ) from error
+
+
+def import_unsloth():
+    """Imports Unsloth, which must come before trl, transformers and peft do any work, without its chatter."""
+    logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import unsloth
+    return unsloth
+
+
+def load(source: Source, max_tokens: int, load_in_4bit: bool = True):
+    """(model, tokenizer) of a base without an adapter, quantised to NF4; float32 on a CPU, bfloat16 on a GPU.
+
+    Raises UsageError if padding and EOS are the same token, since padding is found by its id and EOS would be lost.
+    """
+    unsloth = import_unsloth()
+    import torch
+
+    model, tokenizer = unsloth.FastLanguageModel.from_pretrained(
+        source.path,
+        revision=source.revision,
+        max_seq_length=max_tokens,
+        load_in_4bit=load_in_4bit,
+        dtype=torch.bfloat16 if torch.cuda.is_available() else torch.float32,
+    )
+    if tokenizer.pad_token_id is None or tokenizer.pad_token_id in eos_token_ids(model, tokenizer):
+        raise UsageError(f"{source.name} pads with its EOS token: set a different pad_token in its tokenizer first.")
+    return model, tokenizer
+
+
+def add_adapter(model, rank: int, alpha: int, seed: int):
+    """A fresh LoRA adapter on every linear layer; it changes nothing until it is trained (B = 0)."""
+    return import_unsloth().FastLanguageModel.get_peft_model(
+        model,
+        r=rank,
+        lora_alpha=alpha,
+        lora_dropout=0,
+        bias="none",
+        target_modules=LORA_TARGETS,
+        use_gradient_checkpointing="unsloth" if next(model.parameters()).is_cuda else False,
+        random_state=seed,
+    )
+
+
+def load_adapter(model, tokenizer, folder: Path):
+    """Puts a trained adapter on a base, and checks that it took effect.
+
+    Raises UsageError if the adapter is not there, and RuntimeError if it has weights but changes no log-probability.
+    """
+    import torch
+    from peft import PeftModel
+
+    from lib.likelihood import sequence_scores
+
+    if not (Path(folder) / "adapter_config.json").is_file():
+        raise UsageError(f"There is no adapter in {folder}: train the run first.")
+    model = PeftModel.from_pretrained(model, folder)
+    model.eval()
+    trained = any(torch.any(p != 0) for n, p in model.named_parameters() if "lora_B" in n)
+    probe = [[tokenizer.bos_token_id or 0, *range(3, 20)]], [[*range(6, 16)]]
+    policy = sequence_scores(model, *probe, tokenizer.pad_token_id)
+    reference = sequence_scores(model, *probe, tokenizer.pad_token_id, reference=True)
+    if trained and policy.logprob[0] == reference.logprob[0]:
+        raise RuntimeError(f"The adapter in {folder} was loaded but changes nothing: its layers do not fit this base.")
+    return model
+
+
+def eos_token_ids(model, tokenizer) -> set[int]:
+    """Every id that ends a completion: the generation config's, of which some models have two, and the tokenizer's."""
+    configured = model.generation_config.eos_token_id
+    ids = set(configured if isinstance(configured, list) else [configured])
+    return (ids | {tokenizer.eos_token_id}) - {None}
+
+
+def prompt_ids(tokenizer, messages: list[list[dict[str, str]]]) -> list[list[int]]:
+    """Token ids of conversations with the opening of the answer appended, by the model's own chat template."""
+    return tokenizer.apply_chat_template(
+        messages, add_generation_prompt=True, tokenize=True, return_dict=True
+    )["input_ids"]

@@ -1,0 +1,169 @@
+"""Run folders, profiles and result tables: everything that is read from or written to disk.
+
+A run is a folder `runs/<profile>/<name>/`. Files appear by atomic rename, so a reader never sees half of one, and a killed
+job leaves the last whole state behind. What the files contain is the business of `lib.train` and `lib.evaluate`.
+"""
+
+import ast
+import contextlib
+import difflib
+import fcntl
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes", "datasets", "unsloth", "math-verify")
+RUN_KEYS = ("model", "regime", "alpha", "beta_inv", "normalization", "weight", "seed")
+
+
+class UsageError(ValueError):
+    """Something that the user asked for cannot be done; the message says what to do instead."""
+
+
+@contextlib.contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Yields a temporary path in the same folder, which becomes `path` if the block ends without an exception."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial{path.suffix}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Writes a JSON file atomically."""
+    with atomic(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> dict:
+    """Reads a JSON file."""
+    return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def write_lines(path: Path, rows: list[dict]) -> None:
+    """Writes a JSONL file atomically, as a whole."""
+    with atomic(path) as temporary:
+        temporary.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+def read_lines(path: Path) -> list[dict]:
+    """The rows of a JSONL file; none if it does not exist yet."""
+    path = Path(path)
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+
+
+@contextlib.contextmanager
+def lock(folder: Path) -> Iterator[int]:
+    """Holds a folder for this process, waiting for one that has it; yields the lock's file descriptor.
+
+    The kernel drops the lock when the process ends, however it ends: there is never a stale one.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".lock", "a+") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            handle.seek(0)
+            print(f"Process {handle.read().strip()} is at work in {folder}: waiting for it to finish.", flush=True)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        handle.truncate(0)
+        handle.write(str(os.getpid()))
+        handle.flush()
+        yield handle.fileno()
+
+
+def environment() -> dict:
+    """Versions, hardware and the git commit, for `environment.json`."""
+    import torch
+
+    commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip()
+    dirty = subprocess.run(["git", "-C", ROOT, "status", "--porcelain", "-uno"], capture_output=True, text=True).stdout
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": platform.machine(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "packages": {name: metadata.version(name) for name in PACKAGES},
+        "git_commit": commit or None,
+        "git_dirty": bool(dirty.strip()),
+    }
+
+
+def check_parameters(notebook: str, namespace: dict) -> None:
+    """Refuses upper-case names in `namespace` that the notebook's cell tagged `parameters` does not set.
+
+    papermill only warns about a misspelt parameter and then runs with the default; this raises UsageError instead.
+    """
+    cells = read_json(ROOT / "notebooks" / f"{notebook}.ipynb")["cells"]
+    source = next("".join(c["source"]) for c in cells if "parameters" in c["metadata"].get("tags", []))
+    known = {t.id for node in ast.parse(source).body if isinstance(node, ast.Assign) for t in node.targets}
+    for name in sorted(n for n in namespace if n.isupper() and not n.startswith("_") and n not in known):
+        close = difflib.get_close_matches(name, known, 1)
+        advice = f"did you mean {close[0]}?" if close else f"this notebook has {', '.join(sorted(known))}."
+        raise UsageError(f"Unknown parameter {name}: {advice}")
+
+
+def load_profile(name: str) -> dict:
+    """`profiles/<name>.yaml`, checked: `train` and `evaluate` settings, and `runs`, each with its keys and its seeds."""
+    import yaml
+
+    path = ROOT / "profiles" / f"{name}.yaml"
+    if not path.is_file():
+        names = sorted(p.stem for p in path.parent.glob("*.yaml"))
+        raise UsageError(f"There is no profile {name!r}: choose one of {', '.join(names)}.")
+    profile = yaml.safe_load(path.read_text(encoding="utf-8"))
+    missing = {"title", "seeds", "train", "evaluate", "runs"} ^ set(profile)
+    if missing:
+        raise UsageError(f"{path.name} must have title, seeds, train, evaluate and runs, and nothing else: see {missing}.")
+    for run in profile["runs"]:
+        if unknown := set(run) - set(RUN_KEYS):
+            raise UsageError(f"{path.name}: a run has the unknown keys {sorted(unknown)}: choose from {RUN_KEYS}.")
+    return profile
+
+
+def profile_runs(profile: dict) -> dict[str, dict]:
+    """Every run of a profile by name, a copy for each seed."""
+    rows = [run | {"seed": seed} for run in profile["runs"] for seed in profile["seeds"]]
+    return {run_name(**row): row for row in rows}
+
+
+def run_name(model: str, regime: str, seed: int, alpha=None, beta_inv=None, normalization="sum", weight=None) -> str:
+    """A run's folder name: what was asked for, in file-name letters, such as `many_wordings-tempered-a4-s0`."""
+    parts = [model.rstrip("/").split("/")[-1], regime]
+    parts += [f"{letter}{value:g}" for letter, value in (("a", alpha), ("b", beta_inv)) if value is not None]
+    parts += [normalization] if normalization != "sum" else []
+    parts += [f"w{weight:g}"] if weight is not None else []
+    return "-".join([*parts, f"s{seed}"])
+
+
+def reproduce(profile: str, targets: list[str]) -> None:
+    """Becomes the Snakemake process that brings a profile's results up to date, once no other one is at work here."""
+    load_profile(profile)
+    cores = int(os.environ.get("JOBS") or os.cpu_count())
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
+    command = ["snakemake", "--cores", str(cores), "--resources", f"mem_mb={memory}", "--config", f"profile={profile}"]
+    command += ["--rerun-incomplete", "--nolock", "--rerun-triggers", "mtime", "params", "--quiet", "rules"]
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    os.chdir(ROOT)
+    with lock(ROOT / "runs") as descriptor:
+        os.set_inheritable(descriptor, True)  # Snakemake holds the lock from here on, also when `make` is killed
+        os.execvp(command[0], [*command, *targets])
+
+
+if __name__ == "__main__":
+    try:
+        reproduce(sys.argv[1], sys.argv[2:])
+    except UsageError as error:
+        sys.exit(str(error))

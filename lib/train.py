@@ -1,0 +1,159 @@
+"""Training one regime: 4-bit LoRA and TRL's GRPO trainer set up as exact RLOO.
+
+RLOO is GRPO without division by the standard deviation, times G/(G−1); the loss is a mean over tokens, nothing is clipped and
+no KL is in the loss, because every regime carries its KL in the reward. The reward is `lib.regimes`.
+"""
+
+import dataclasses
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from lib import models, problems, regimes, runs
+from lib.runs import UsageError
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that defines a run. Lengths are in tokens; `alpha` and `beta_inv` None mean the regime's own default."""
+
+    model: str
+    regime: str
+    alpha: float | None = None
+    beta_inv: float | None = None
+    normalization: str = "sum"
+    weight: float = 1.0
+    seed: int = 0
+    data: str = "arithmetic"
+    train_problems: int = 4000
+    steps: int = 100
+    prompts_per_step: int = 8
+    completions_per_prompt: int = 8
+    micro_batch: int = 64  # completions a forward and backward pass
+    learning_rate: float = 1e-3
+    warmup_steps: int = 5
+    weight_decay: float = 0.01
+    max_grad_norm: float = 1.0
+    lora_rank: int = 16
+    lora_alpha: int = 32
+    load_in_4bit: bool = True
+    temperature: float = 1.0
+    max_prompt_tokens: int = 32
+    max_completion_tokens: int = 64
+    token_budget: int = 16_384  # padded tokens a likelihood pass
+    save_every: int = 20
+
+    def resolved_regime(self) -> regimes.Regime:
+        """The regime with its defaults filled in; raises ValueError as `regimes.named` does."""
+        return regimes.named(self.regime, self.alpha, self.beta_inv, self.normalization, self.weight)
+
+    def check(self) -> models.Source:
+        """Raises ValueError or UsageError, before anything is loaded, for settings that cannot be trained; else the model."""
+        self.resolved_regime()
+        batch = self.prompts_per_step * self.completions_per_prompt
+        if self.completions_per_prompt < 2:
+            raise UsageError("completions_per_prompt is below 2: the leave-one-out baseline needs at least 2.")
+        if self.steps < 1 or self.save_every < 1:
+            raise UsageError("steps and save_every must be at least 1.")
+        if self.micro_batch < 1 or batch % self.micro_batch:
+            raise UsageError(f"micro_batch {self.micro_batch} does not divide the {batch} completions of a step: choose a divisor.")
+        if self.temperature <= 0:
+            raise UsageError("temperature must be above 0 for training: 1 is the paper's.")
+        return models.resolve(self.model)
+
+
+def settings(profile: str, **chosen: object) -> Settings:
+    """Settings of a run: the profile's `train` section, under what is chosen here (None leaves the profile's value)."""
+    values = runs.load_profile(profile)["train"] | {k: v for k, v in chosen.items() if v is not None}
+    if unknown := sorted(set(values) - {f.name for f in dataclasses.fields(Settings)}):
+        raise UsageError(f"Unknown training settings {', '.join(unknown)}: see lib.train.Settings for those there are.")
+    return Settings(**values)
+
+
+def train(run: Path, chosen: Settings) -> Path:
+    """Trains a run into its folder, from its last checkpoint if it has one; does nothing if it is finished.
+
+    Raises UsageError before loading anything if the settings make no sense or the folder holds a run with other settings.
+    """
+    source, run = chosen.check(), Path(run)
+    with runs.lock(run):
+        _same_settings_or_new(run, chosen)
+        if finished(run):
+            print(f"{run.name} is finished: nothing to train.")
+            return run
+        model, tokenizer = models.load(source, chosen.max_prompt_tokens + chosen.max_completion_tokens, chosen.load_in_4bit)
+        model = models.add_adapter(model, chosen.lora_rank, chosen.lora_alpha, chosen.seed)
+        _train(run, chosen, source, model, tokenizer)
+    return run
+
+
+def finished(run: Path) -> bool:
+    """Whether a run has its final adapter."""
+    return (Path(run) / "adapter" / "adapter_config.json").is_file()
+
+
+def _same_settings_or_new(run: Path, chosen: Settings) -> None:
+    path = run / "config.json"
+    if not path.exists():
+        return
+    before, now = runs.read_json(path)["settings"], dataclasses.asdict(chosen)
+    if changed := [f"{k} ({before.get(k)} there, {v} here)" for k, v in now.items() if before.get(k) != v]:
+        raise UsageError(f"{run} holds a run with other settings: {', '.join(changed)}. Name a new run, or delete that folder.")
+
+
+def _train(run: Path, chosen: Settings, source: models.Source, model, tokenizer) -> None:
+    """The part that needs the trainer's libraries, which must be imported after Unsloth."""
+    from transformers import PrinterCallback, ProgressCallback
+    from trl import GRPOTrainer
+
+    from lib.trainer import RegimeReward, RunWriter, grpo_config, last_checkpoint
+
+    rows, too_long = _rows(chosen, tokenizer)
+    reward = RegimeReward(chosen, run, model, tokenizer)
+    config = grpo_config(chosen, run / "checkpoints")
+    writer = RunWriter(run, chosen, reward)
+    trainer = GRPOTrainer(
+        model=model, reward_funcs=[reward], args=config, train_dataset=rows, processing_class=tokenizer, callbacks=[writer]
+    )
+    for parameter in trainer.model.parameters():
+        if parameter.requires_grad:  # TRL casts a quantised model's adapter to bfloat16, too coarse for AdamW's small updates
+            parameter.data = parameter.data.float()
+    trainer.remove_callback(ProgressCallback)
+    trainer.remove_callback(PrinterCallback)
+    runs.write_json(run / "environment.json", runs.environment())
+    runs.write_json(
+        run / "config.json",
+        {
+            "settings": dataclasses.asdict(chosen),
+            "regime": dataclasses.asdict(chosen.resolved_regime()),
+            "model": dataclasses.asdict(source),
+            "problems": {"train": len(rows), "too_long": too_long},
+            "eos_token_ids": sorted(models.eos_token_ids(model, tokenizer)),
+            "trainer": config.to_dict(),
+        },
+    )
+    trainer.train(resume_from_checkpoint=last_checkpoint(run / "checkpoints"))
+    _save_adapter(trainer.model, run)
+
+
+def _rows(chosen: Settings, tokenizer):
+    """(data set of `prompt`, `gold`, `problem_id`, number of prompts left out because they are too long)."""
+    from datasets import Dataset
+
+    train_set = problems.load(chosen.data, "train", chosen.train_problems)
+    lengths = [len(ids) for ids in models.prompt_ids(tokenizer, [p.messages for p in train_set])]
+    fits = [p for p, length in zip(train_set, lengths, strict=True) if length <= chosen.max_prompt_tokens]
+    if len(fits) < chosen.prompts_per_step:
+        raise UsageError(
+            f"Only {len(fits)} of {len(train_set)} prompts are at most {chosen.max_prompt_tokens} tokens long, but a step "
+            f"takes {chosen.prompts_per_step}: raise max_prompt_tokens or train_problems."
+        )
+    rows = [{"prompt": p.messages, "gold": p.gold, "problem_id": p.id} for p in fits]
+    return Dataset.from_list(rows), len(train_set) - len(fits)
+
+
+def _save_adapter(model, run: Path) -> None:
+    partial = run / ".adapter.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    model.save_pretrained(partial)
+    partial.rename(run / "adapter")
