@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lib import evaluate, models, problems, runs, tiny
-from lib.likelihood import sequence_scores
+from lib import evaluate, models, problems, runs
 from lib.sample import Sampler
 
 
@@ -56,6 +55,12 @@ def likeliest(answers: pd.DataFrame) -> pd.DataFrame:
     return answers.loc[answers.groupby("problem_id", sort=False)["reference_logprob"].idxmax()]
 
 
+def best_of_each_kind(answers: pd.DataFrame) -> pd.DataFrame:
+    """The highest S_p found for each problem among worked and among bare completions: columns `worked`, `bare`, in nats."""
+    kinds = answers["bare"].map({True: "bare", False: "worked"})
+    return answers.groupby(["problem_id", kinds], sort=False)["reference_logprob"].max().unstack().dropna()
+
+
 def covariance(sampled: pd.DataFrame) -> float:
     """Cov(r, log p) within a problem, averaged over problems: the slope of accuracy in α at α = 1, in nats."""
     groups = sampled.groupby("problem_id", sort=False)
@@ -66,9 +71,12 @@ def covariance(sampled: pd.DataFrame) -> float:
 
 
 def _numbers(answers: pd.DataFrame) -> dict[str, float]:
-    by = {how: table for how, table in answers.groupby("how")}
+    by = dict(answers.groupby("how"))
     sampled, best = by["sampled"], likeliest(answers)
-    numbers = {"problems": answers["problem_id"].nunique(), "samples": int(sampled.groupby("problem_id").size().iloc[0])}
+    numbers = {
+        "problems": answers["problem_id"].nunique(),
+        "samples": int(sampled.groupby("problem_id").size().iloc[0]),
+    }
     numbers |= {"accuracy_sampled": sampled["correct"].mean(), "accuracy_greedy": by["greedy"]["correct"].mean()}
     numbers |= {"bare_share_sampled": sampled["bare"].mean(), "bare_share_greedy": by["greedy"]["bare"].mean()}
     for kind, is_kind in (("bare", sampled["bare"]), ("worked", ~sampled["bare"])):
@@ -81,9 +89,9 @@ def _numbers(answers: pd.DataFrame) -> dict[str, float]:
     return {k: float(v) for k, v in (numbers | {"covariance": covariance(sampled)}).items()}
 
 
-def write(folder: Path, name: str, measurement: Measurement, model) -> None:
-    """Writes `README.md` (the card) and `card.json` (its numbers) into a base's folder."""
-    recipe = json.loads((Path(folder) / "recipe.json").read_text())
+def write(folder: Path, name: str, measurement: Measurement, model, source: Path) -> None:
+    """Writes `README.md` (the card) and `card.json` (its numbers) into `folder`, of the base that lies in `source`."""
+    recipe = json.loads((Path(source) / "recipe.json").read_text())
     parameters = sum(p.numel() for p in model.parameters())
     runs.write_json(Path(folder) / "card.json", measurement.numbers | {"parameters": parameters})
     with runs.atomic(Path(folder) / "README.md") as path:
@@ -91,7 +99,8 @@ def write(folder: Path, name: str, measurement: Measurement, model) -> None:
 
 
 def _text(name: str, recipe: dict, parameters: int, measurement: Measurement) -> str:
-    n, example = measurement.numbers, likeliest(measurement.answers).iloc[0]
+    n, best = measurement.numbers, likeliest(measurement.answers)
+    example = best[best["bare"] == (best["bare"].mean() > 0.5)].iloc[0]  # one of the commoner kind
     wordings = "one way" if recipe["wordings"] == 1 else f"{recipe['wordings']} ways, at random"
 
     def row(label: str, key: str, form: str = "{:.1%}") -> str:

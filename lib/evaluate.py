@@ -133,7 +133,9 @@ def plan(profile: str) -> Plan:
     """The evaluation plan of a profile; raises UsageError for a setting that there is none of."""
     values = runs.load_profile(profile)["evaluate"]
     if unknown := sorted(set(values) - {f.name for f in dataclasses.fields(Plan)}):
-        raise UsageError(f"Unknown evaluation settings {', '.join(unknown)}: see lib.evaluate.Plan for those there are.")
+        raise UsageError(
+            f"Unknown evaluation settings {', '.join(unknown)}: see lib.evaluate.Plan for those there are."
+        )
     return Plan(**values)
 
 
@@ -168,7 +170,9 @@ def measure(model, tokenizer, how: Plan, has_adapter: bool):
     """(sampled, greedy): tables as `summarise` takes them, `samples` rows a problem and one."""
     test_set = problems.load(how.data, how.split, how.problems)
     prompts = models.prompt_ids(tokenizer, [p.messages for p in test_set])
-    sampler = sample.Sampler(how.temperature, max_tokens=how.max_completion_tokens, batch_size=how.batch_size, seed=how.seed)
+    sampler = sample.Sampler(
+        how.temperature, max_tokens=how.max_completion_tokens, batch_size=how.batch_size, seed=how.seed
+    )
     repeated = [(p, ids) for p, ids in zip(test_set, prompts, strict=True) for _ in range(how.samples)]
     sampled = table(model, tokenizer, repeated, sampler, "sampling", has_adapter)
     greedy_sampler = dataclasses.replace(sampler, temperature=0.0)

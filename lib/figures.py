@@ -1,14 +1,15 @@
 """Figures: one style, one colour and dash a regime, one way to save. A plotter takes data and axes, and reads no file."""
 
+import re
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lib import runs
-from lib.runs import ROOT
 
 # Okabe and Ito's colours, in an order of clearly falling lightness where lines cross; dashes and markers do it in grey
 STYLE = {
@@ -44,7 +45,7 @@ def style(regime: str) -> dict:
     return {"color": color, "linestyle": dash, "marker": marker}
 
 
-def save(figure: Figure, name: str, folder: Path = ROOT / "figures") -> Path:
+def save(figure: Figure, name: str, folder: Path = runs.HOME / "figures") -> Path:
     """Writes `<name>.png` and `<name>.svg`, atomically and without dates, and returns the PNG's path."""
     for suffix, metadata in ((".svg", {"Date": None}), (".png", None)):
         with runs.atomic(Path(folder) / f"{name}{suffix}") as path:
@@ -58,39 +59,58 @@ def smooth(values: np.ndarray, window: int = 5) -> np.ndarray:
     return np.array([values[max(0, i - half) : i + half + 1].mean() for i in range(len(values))])
 
 
-def by_step(ax: Axes, metrics: dict[str, list[dict]], column: str, window: int = 5) -> Axes:
-    """One line a run: `metrics` maps a legend label, which begins with the regime, to the lines of `metrics.jsonl`."""
-    for label, rows in metrics.items():
-        steps, values = [row["step"] for row in rows], [row[column] for row in rows]
-        look = style(label.split()[0])
-        ax.plot(steps, smooth(values, window), label=label, markevery=max(1, len(steps) // 8), markersize=5, **look)
+def by_step(ax: Axes, lines: dict[tuple[str, str], pd.DataFrame], column: str, scale: float = 1.0) -> Axes:
+    """One line a (regime, label): the running mean over 5 steps of a column of `steps.csv`, averaged over seeds."""
+    for (regime, label), rows in lines.items():
+        mean = rows.groupby("step")[column].mean()
+        look = style(regime) | {"markevery": max(1, len(mean) // 8), "markersize": 5}
+        ax.plot(mean.index, scale * smooth(mean.to_numpy()), label=label, **look)
     ax.set_xlabel("training step (updates)")
     return ax
 
 
-def accuracies(ax: Axes, rows: list[dict]) -> Axes:
-    """Sampled accuracy with its 95% interval, and greedy accuracy beside it; a row of `summary.csv` each."""
-    for place, row in enumerate(rows):
-        color, _, marker = STYLE[row["regime"]]
-        mean, low, high = (100 * row[f"accuracy_sampled{end}"] for end in ("", "_low", "_high"))
-        ax.errorbar(mean, place, xerr=[[mean - low], [high - mean]], color=color, marker=marker, capsize=3, markersize=7)
-        ax.plot(100 * row["accuracy_greedy"], place, "|", color=color, markersize=12, markeredgewidth=2)
+def accuracies(ax: Axes, rows: pd.DataFrame) -> Axes:
+    """Sampled accuracy with its 95% interval, and greedy accuracy as a bar; seeds of one label lie close together."""
+    labels = list(dict.fromkeys(rows["label"]))
+    for label, seeds in rows.groupby("label"):
+        offsets = np.linspace(-0.2, 0.2, len(seeds)) if len(seeds) > 1 else [0.0]
+        for offset, (_, row) in zip(offsets, seeds.iterrows(), strict=True):
+            place, (color, _, marker) = labels.index(label) + offset, STYLE[row["regime"]]
+            mean, low, high = (100 * row[f"accuracy_sampled{end}"] for end in ("", "_low", "_high"))
+            ax.errorbar(mean, place, xerr=[[mean - low], [high - mean]], color=color, marker=marker, capsize=3)
+            ax.plot(100 * row["accuracy_greedy"], place, "|", color=color, markersize=12, markeredgewidth=2)
     ax.plot([], [], "ko", label="sampled, T = 1 (95% interval)")
     ax.plot([], [], "k|", markersize=12, markeredgewidth=2, linestyle="none", label="greedy")
-    ax.set_yticks(range(len(rows)), [row["label"] for row in rows])
+    ax.set_yticks(range(len(labels)), labels)
     ax.invert_yaxis()
     ax.set_xlim(-2, 102)
     ax.set_xlabel("accuracy on test problems (%)")
     return ax
 
 
-def pass_curves(ax: Axes, rows: list[dict], ks: list[int]) -> Axes:
-    """pass@k against k for rows of `summary.csv`."""
-    for row in rows:
-        values = [100 * row[f"pass_at_{k}"] for k in ks]
-        ax.plot(ks, values, label=row["label"], markersize=5, **style(row["regime"]))
+def pass_curves(ax: Axes, rows: pd.DataFrame) -> Axes:
+    """pass@k against k, a line a label, averaged over seeds."""
+    columns = sorted((c for c in rows if re.fullmatch(r"pass_at_\d+", c)), key=lambda c: int(c.split("_")[-1]))
+    ks = [int(column.split("_")[-1]) for column in columns]
+    for (regime, label), seeds in rows.groupby(["regime", "label"], sort=False):
+        ax.plot(ks, 100 * seeds[columns].mean(), label=label, markersize=5, **style(regime))
     ax.set_xscale("log", base=2)
     ax.set_xticks(ks, [str(k) for k in ks])
     ax.set_xlabel("k (samples a problem)")
     ax.set_ylabel("pass@k (%)")
+    return ax
+
+
+def kinds(ax: Axes, best: pd.DataFrame) -> Axes:
+    """A dot a problem: the highest S_p of a `worked` against that of a `bare` completion, in nats, with the diagonal."""
+    worked = best["worked"] > best["bare"]
+    for is_worked, marker, color in ((True, "o", "#0072B2"), (False, "x", "#D55E00")):
+        part = best[worked == is_worked]
+        name = "worked" if is_worked else "bare"
+        ax.scatter(
+            part["bare"], part["worked"], marker=marker, color=color, s=18, alpha=0.7, label=f"{name} is likelier"
+        )
+    ax.axline((-1, -1), slope=1, color="black", linewidth=1)
+    ax.set_xlabel("likeliest bare completion, S_p (nats)")
+    ax.set_ylabel("likeliest worked completion, S_p (nats)")
     return ax

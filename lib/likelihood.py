@@ -37,7 +37,9 @@ def scoring_mode(model, reference: bool):
     """Inside: evaluation mode, no gradients, real logits from Unsloth, and the adapter off for `reference`. Restored after."""
     training, flag = model.training, os.environ.get("UNSLOTH_RETURN_HIDDEN_STATES")
     if reference and not hasattr(model, "disable_adapter"):
-        raise ValueError("The reference is the model with its adapter off, but this model has no adapter: load it with one.")
+        raise ValueError(
+            "The reference is the model with its adapter off, but this model has no adapter: load it with one."
+        )
     os.environ["UNSLOTH_RETURN_HIDDEN_STATES"] = "0"
     try:
         model.eval()

@@ -38,7 +38,9 @@ def resolve(model: str) -> Source:
             raise UsageError(f"The folder {folder} holds no model (no config.json): give the folder that has it.")
         return Source(model, str(folder))
     if model.startswith((".", "/", "~")) or model.count("/") != 1:
-        raise UsageError(f"There is no model {model!r}: give a folder, a hub id such as owner/name, or one of ours; {OFFLINE_CHOICE}.")
+        raise UsageError(
+            f"There is no model {model!r}: give a folder, a hub id such as owner/name, or one of ours; {OFFLINE_CHOICE}."
+        )
     return _resolve_on_hub(model)
 
 
@@ -52,9 +54,13 @@ def _resolve_on_hub(model: str) -> Source:
     try:
         return Source(model, model, HfApi().model_info(model, timeout=10).sha)
     except GatedRepoError as error:
-        raise UsageError(f"{model} is gated: accept its licence on its hub page and log in with `hf auth login`.") from error
+        raise UsageError(
+            f"{model} is gated: accept its licence on its hub page and log in with `hf auth login`."
+        ) from error
     except RepositoryNotFoundError as error:
-        raise UsageError(f"There is no model {model!r} on the hub (or it is private): check the name; {OFFLINE_CHOICE}.") from error
+        raise UsageError(
+            f"There is no model {model!r} on the hub (or it is private): check the name; {OFFLINE_CHOICE}."
+        ) from error
     except Exception as error:  # whatever the network stack raises
         raise UsageError(
             f"{model} is not in the local cache and the hub cannot be reached ({type(error).__name__}): "
@@ -140,6 +146,6 @@ def eos_token_ids(model, tokenizer) -> set[int]:
 
 def prompt_ids(tokenizer, messages: list[list[dict[str, str]]]) -> list[list[int]]:
     """Token ids of conversations with the opening of the answer appended, by the model's own chat template."""
-    return tokenizer.apply_chat_template(
-        messages, add_generation_prompt=True, tokenize=True, return_dict=True
-    )["input_ids"]
+    return tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=True, return_dict=True)[
+        "input_ids"
+    ]

@@ -64,5 +64,7 @@ def _jsonl(path: Path, count: int) -> list[Problem]:
                 row = json.loads(line)
                 problems.append(Problem(str(row["id"]), row["prompt"], str(row["gold"]), path.name))
             except (ValueError, KeyError, TypeError) as error:
-                raise ValueError(f"{path}, line {number}, is not an object with id, prompt and gold: {error}.") from error
+                raise ValueError(
+                    f"{path}, line {number}, is not an object with id, prompt and gold: {error}."
+                ) from error
     return problems

@@ -96,7 +96,9 @@ def named(
     beta_inv = DEFAULT_BETA_INV.get(name, 0.0) if beta_inv is None else beta_inv
     _check_numbers(alpha, beta_inv, normalization, weight)
     if name == "task" and alpha != 0:
-        raise ValueError(f"`task` has no likelihood term, but alpha is {alpha}: leave it out, or use 'task+likelihood'.")
+        raise ValueError(
+            f"`task` has no likelihood term, but alpha is {alpha}: leave it out, or use 'task+likelihood'."
+        )
     if name in ("task", "tilted", "task+likelihood") and beta_inv == 0:
         other = {"task": "'sharpen'", "tilted": "'tempered'", "task+likelihood": "'sharpen'"}[name]
         raise ValueError(f"`{name}` needs the task reward, but beta_inv is 0: set beta_inv above 0, or use {other}.")
@@ -110,9 +112,7 @@ def named(
     return Regime(name, MODE_OF[name], float(alpha), float(beta_inv), normalization, float(weight))
 
 
-def from_numbers(
-    mode: str, alpha: float, beta_inv: float, normalization: str = "sum", weight: float = 1.0
-) -> Regime:
+def from_numbers(mode: str, alpha: float, beta_inv: float, normalization: str = "sum", weight: float = 1.0) -> Regime:
     """A regime by the authors' five numbers; raises ValueError as `named` does."""
     if mode not in ("optimization", "sampling"):
         raise ValueError(f"Unknown mode {mode!r}: choose 'optimization' or 'sampling'.")

@@ -18,6 +18,7 @@ from importlib import metadata
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+HOME = Path(os.environ.get("KIT_HOME", ROOT))  # where runs/, data/results/ and figures/ are written
 PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes", "datasets", "unsloth", "math-verify")
 RUN_KEYS = ("model", "regime", "alpha", "beta_inv", "normalization", "weight", "seed")
 
@@ -126,7 +127,9 @@ def load_profile(name: str) -> dict:
     profile = yaml.safe_load(path.read_text(encoding="utf-8"))
     missing = {"title", "seeds", "train", "evaluate", "runs"} ^ set(profile)
     if missing:
-        raise UsageError(f"{path.name} must have title, seeds, train, evaluate and runs, and nothing else: see {missing}.")
+        raise UsageError(
+            f"{path.name} must have title, seeds, train, evaluate and runs, and nothing else: see {missing}."
+        )
     for run in profile["runs"]:
         if unknown := set(run) - set(RUN_KEYS):
             raise UsageError(f"{path.name}: a run has the unknown keys {sorted(unknown)}: choose from {RUN_KEYS}.")
@@ -137,6 +140,11 @@ def profile_runs(profile: dict) -> dict[str, dict]:
     """Every run of a profile by name, a copy for each seed."""
     rows = [run | {"seed": seed} for run in profile["runs"] for seed in profile["seeds"]]
     return {run_name(**row): row for row in rows}
+
+
+def run_folder(profile: str, name: str) -> Path:
+    """Where a run of a profile lives; a base's evaluation lives in `base-<model>`."""
+    return HOME / "runs" / profile / name
 
 
 def run_name(model: str, regime: str, seed: int, alpha=None, beta_inv=None, normalization="sum", weight=None) -> str:
@@ -157,7 +165,7 @@ def reproduce(profile: str, targets: list[str]) -> None:
     command += ["--rerun-incomplete", "--nolock", "--rerun-triggers", "mtime", "params", "--quiet", "rules"]
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     os.chdir(ROOT)
-    with lock(ROOT / "runs") as descriptor:
+    with lock(HOME / "runs") as descriptor:
         os.set_inheritable(descriptor, True)  # Snakemake holds the lock from here on, also when `make` is killed
         os.execvp(command[0], [*command, *targets])
 

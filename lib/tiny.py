@@ -71,9 +71,7 @@ def bare_answer(a: int, b: int, forget: bool) -> str:
     return "\\boxed{" + str(top) + "".join(str(s % 10) for s in reversed(low)) + "}"
 
 
-def worked_solution(
-    a: int, b: int, wording: Callable[[], int] = lambda: 0, slip: Callable[[], int] = lambda: 0
-) -> str:
+def worked_solution(a: int, b: int, wording: Callable[[], int] = lambda: 0, slip: Callable[[], int] = lambda: 0) -> str:
     """A solution column by column with the carry, units first.
 
     `wording()` picks how a column is written (0 to 3); `slip()` is added to a column's sum, and what follows builds on it.
@@ -216,7 +214,7 @@ def pretrain(recipe: Recipe, progress: bool = True):
     return model.eval(), tokenizer, losses
 
 
-def save(model, tokenizer, recipe: Recipe, losses: list[float], folder: Path) -> None:
+def save(model, tokenizer, losses: list[float], recipe: Recipe, folder: Path) -> None:
     """Writes a base in Hugging Face format (float32 safetensors, 3.4 MB) with its recipe and final training loss."""
     folder = Path(folder)
     model.generation_config.do_sample = True

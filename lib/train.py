@@ -32,6 +32,7 @@ class Settings:
     micro_batch: int = 64  # completions a forward and backward pass
     learning_rate: float = 1e-3
     warmup_steps: int = 5
+    lr_schedule: str = "constant_with_warmup"  # or "linear", to 0 at the last step
     weight_decay: float = 0.01
     max_grad_norm: float = 1.0
     lora_rank: int = 16
@@ -56,7 +57,9 @@ class Settings:
         if self.steps < 1 or self.save_every < 1:
             raise UsageError("steps and save_every must be at least 1.")
         if self.micro_batch < 1 or batch % self.micro_batch:
-            raise UsageError(f"micro_batch {self.micro_batch} does not divide the {batch} completions of a step: choose a divisor.")
+            raise UsageError(
+                f"micro_batch {self.micro_batch} does not divide the {batch} completions of a step: choose a divisor."
+            )
         if self.temperature <= 0:
             raise UsageError("temperature must be above 0 for training: 1 is the paper's.")
         return models.resolve(self.model)
@@ -81,7 +84,9 @@ def train(run: Path, chosen: Settings) -> Path:
         if finished(run):
             print(f"{run.name} is finished: nothing to train.")
             return run
-        model, tokenizer = models.load(source, chosen.max_prompt_tokens + chosen.max_completion_tokens, chosen.load_in_4bit)
+        model, tokenizer = models.load(
+            source, chosen.max_prompt_tokens + chosen.max_completion_tokens, chosen.load_in_4bit
+        )
         model = models.add_adapter(model, chosen.lora_rank, chosen.lora_alpha, chosen.seed)
         _train(run, chosen, source, model, tokenizer)
     return run
@@ -98,7 +103,9 @@ def _same_settings_or_new(run: Path, chosen: Settings) -> None:
         return
     before, now = runs.read_json(path)["settings"], dataclasses.asdict(chosen)
     if changed := [f"{k} ({before.get(k)} there, {v} here)" for k, v in now.items() if before.get(k) != v]:
-        raise UsageError(f"{run} holds a run with other settings: {', '.join(changed)}. Name a new run, or delete that folder.")
+        raise UsageError(
+            f"{run} holds a run with other settings: {', '.join(changed)}. Name a new run, or delete that folder."
+        )
 
 
 def _train(run: Path, chosen: Settings, source: models.Source, model, tokenizer) -> None:
@@ -113,10 +120,17 @@ def _train(run: Path, chosen: Settings, source: models.Source, model, tokenizer)
     config = grpo_config(chosen, run / "checkpoints")
     writer = RunWriter(run, chosen, reward)
     trainer = GRPOTrainer(
-        model=model, reward_funcs=[reward], args=config, train_dataset=rows, processing_class=tokenizer, callbacks=[writer]
+        model=model,
+        reward_funcs=[reward],
+        args=config,
+        train_dataset=rows,
+        processing_class=tokenizer,
+        callbacks=[writer],
     )
     for parameter in trainer.model.parameters():
-        if parameter.requires_grad:  # TRL casts a quantised model's adapter to bfloat16, too coarse for AdamW's small updates
+        if (
+            parameter.requires_grad
+        ):  # TRL casts a quantised model's adapter to bfloat16, too coarse for AdamW's small updates
             parameter.data = parameter.data.float()
     trainer.remove_callback(ProgressCallback)
     trainer.remove_callback(PrinterCallback)

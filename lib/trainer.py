@@ -65,7 +65,7 @@ def _fields(chosen, output_dir: Path) -> dict[str, object]:
         "max_steps": chosen.steps,
         "per_device_train_batch_size": chosen.micro_batch,
         "learning_rate": chosen.learning_rate,
-        "lr_scheduler_type": "constant_with_warmup",
+        "lr_scheduler_type": chosen.lr_schedule,
         "warmup_steps": chosen.warmup_steps,
         "weight_decay": chosen.weight_decay,
         "max_grad_norm": chosen.max_grad_norm,
@@ -204,7 +204,9 @@ class RunWriter(TrainerCallback):
         if len(self.rows) != PATIENCE:
             return
         if all(row["truncated"] == 1 for row in self.rows):
-            raise UsageError(f"All completions of the first {PATIENCE} steps were cut off: raise max_completion_tokens.")
+            raise UsageError(
+                f"All completions of the first {PATIENCE} steps were cut off: raise max_completion_tokens."
+            )
         if all(row["zero_variance"] == 1 for row in self.rows):
             raise UsageError(
                 f"In the first {PATIENCE} steps all completions of a prompt got the same reward, so nothing can be learnt: "

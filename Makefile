@@ -1,0 +1,49 @@
+# make reproduce | test | test-slow | check | format | bench | lab | table | clean
+PYTHON ?= python3
+PROFILE ?= quick
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: reproduce test test-slow check format bench lab table clean
+
+reproduce: $(READY)  ## Runs a profile end to end; does nothing when it is up to date, resumes when it was killed
+	@echo "Reproducing the profile '$(PROFILE)': results go to data/results/$(PROFILE)/, figures to figures/."
+	@$(BIN)/python -m lib.runs $(PROFILE)
+	@echo "Done. Open figures/$(PROFILE)_final_accuracy.png, or run 'make lab'."
+
+test: $(READY)  ## The tests, without those marked slow
+	@$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(READY)  ## The tests marked slow
+	@$(BIN)/python -m pytest -m slow
+
+check: $(READY)  ## Lint and formatting, notebooks included
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+format: $(READY)
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: $(READY)  ## Speed, as ratios within one run
+	@$(BIN)/python -m tests.bench
+
+lab: $(READY)  ## JupyterLab on localhost; open the address with the token that it prints
+	@$(BIN)/jupyter lab --ip=127.0.0.1 --no-browser --notebook-dir=notebooks
+
+table: $(READY)  ## Puts the table of PROFILE's results into README.md
+	@$(BIN)/python -m lib.results $(PROFILE)
+
+clean:  ## Removes runs and caches; keeps .venv, committed results and figures
+	rm -rf runs .snakemake .pytest_cache .ruff_cache .hypothesis
+
+$(READY): requirements.txt requirements-unsloth.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else \
+	  "This kit needs Python 3.11 to 3.13, but $(PYTHON) is %d.%d: run make PYTHON=python3.12 …" % v)'
+	@test -x $(BIN)/python || { echo "Creating $(VENV) with $(PYTHON)."; $(PYTHON) -m venv $(VENV); }
+	@echo "Installing the pinned packages into $(VENV): a few minutes, once."
+	@$(BIN)/pip install --quiet --disable-pip-version-check --progress-bar on -r requirements.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r requirements-unsloth.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $(READY)

@@ -1,0 +1,109 @@
+"""A profile's results: the tables `data/results/<profile>/` that figures and the README are made from.
+
+`summary.csv` has a row a run and a row a base, `steps.csv` a row a run and training step.
+"""
+
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from lib import runs
+from lib.runs import HOME, ROOT, UsageError
+
+RUN_COLUMNS = ("model", "regime", "alpha", "beta_inv", "normalization", "seed", "checkpoint")
+STEP_COLUMNS = ["step", "task_accuracy", "reward", "length", "bare_share", "truncated", "reference_logprob"]
+STEP_COLUMNS += ["policy_logprob", "kl", "entropy", "zero_variance", "grad_norm", "seconds", "tokens"]
+BEGIN, END = "<!-- results: make table -->", "<!-- end of results -->"
+
+
+def folder(profile: str) -> Path:
+    """Where a profile's tables are."""
+    return HOME / "data" / "results" / profile
+
+
+def collect(profile: str) -> bool:
+    """Writes a profile's tables from its run folders; False, with a message, if not every run is evaluated yet."""
+    described = runs.load_profile(profile)
+    bases = {f"base-{run['model'].split('/')[-1]}": run["model"] for run in described["runs"]}
+    names = [*bases, *runs.profile_runs(described)]
+    stem = f"{Path(described['evaluate']['data']).stem}-{described['evaluate']['split']}.json"
+    paths = {name: runs.run_folder(profile, name) / "evaluations" / stem for name in names}
+    if missing := [name for name, path in paths.items() if not path.exists()]:
+        print(f"{len(missing)} of {len(names)} evaluations of {profile} are not there yet ({missing[0]}, …).")
+        return False
+    rows = [{k: v for k, v in runs.read_json(path).items() if k != "plan"} for path in paths.values()]
+    steps = [
+        pd.DataFrame(runs.read_lines(paths[name].parents[1] / "metrics.jsonl")).assign(run=name)
+        for name in names[len(bases) :]
+    ]
+    tables = {"summary": pd.DataFrame(rows).assign(run=names), "steps": pd.concat(steps)[["run", *STEP_COLUMNS]]}
+    for name, table in tables.items():
+        with runs.atomic(folder(profile) / f"{name}.csv") as path:
+            table.to_csv(path, index=False, float_format="%.6g")
+    runs.write_json(folder(profile) / "environment.json", runs.environment())
+    return True
+
+
+def load(profile: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """(summary, steps) of a profile, each with a `label` column (`tilted α=2 β⁻¹=100`); UsageError if there are none."""
+    if not (folder(profile) / "summary.csv").exists():
+        raise UsageError(
+            f"There are no results of the profile {profile!r}: run `make reproduce PROFILE={profile}` first."
+        )
+    summary = pd.read_csv(folder(profile) / "summary.csv")
+    steps = pd.read_csv(folder(profile) / "steps.csv")
+    summary["label"] = summary.apply(label, axis=1)
+    keys = summary[["run", "model", "regime", "label"]]
+    return summary, steps.merge(keys, on="run", validate="many_to_one")
+
+
+def label(row: pd.Series) -> str:
+    """A run's regime with the numbers that its regime uses."""
+    text = row["regime"]
+    if row["regime"] in ("sharpen", "tempered", "tilted", "task+likelihood"):
+        text += f" α={row['alpha']:g}"
+    if row["regime"] in ("tilted", "task+likelihood"):
+        text += f" β⁻¹={row['beta_inv']:g}"
+    return text + (
+        f" {row['normalization']}"
+        if row.get("normalization", "sum") not in ("sum", None) and pd.notna(row["normalization"])
+        else ""
+    )
+
+
+def lines(steps: pd.DataFrame, model: str) -> dict[tuple[str, str], pd.DataFrame]:
+    """The rows of `steps` of one model, by (regime, label), in the order of the profile."""
+    return dict(list(steps[steps["model"] == model].groupby(["regime", "label"], sort=False)))
+
+
+def markdown(profile: str) -> str:
+    """The README's table of a profile, a row a run and a row a base."""
+    summary, _ = load(profile)
+    most = max(int(c.split("_")[-1]) for c in summary if c.startswith("pass_at_") and c.split("_")[-1].isdigit())
+    head = f"| base | regime | seed | accuracy, sampled (95%) | greedy | pass@{most} | maj@{most} | length | bare | KL(π‖p) |"
+    rows = [head, "|---|---|---|---|---|---|---|---|---|---|"]
+    for _, r in summary.sort_values(["model", "run"], key=lambda c: c.str.replace("base-", " ")).iterrows():
+        accuracy = f"{r['accuracy_sampled']:.1%} ({r['accuracy_sampled_low']:.1%} to {r['accuracy_sampled_high']:.1%})"
+        seed = "" if pd.isna(r["seed"]) else f"{r['seed']:.0f}"
+        rates = " | ".join(f"{r[c]:.1%}" for c in ("accuracy_greedy", f"pass_at_{most}", f"maj_at_{most}"))
+        rows.append(
+            f"| {r['model']} | {r['label']} | {seed} | {accuracy} | {rates} | {r['length_mean']:.1f} | "
+            f"{r['bare_share']:.1%} | {r['kl']:.2f} |"
+        )
+    first = summary.iloc[0]
+    note = f"{first['problems']:.0f} test problems, {first['samples']:.0f} samples a problem at temperature 1"
+    return "\n".join([*rows, "", f"{note}; length in tokens, KL in nats a completion."])
+
+
+def update_readme(profile: str) -> None:
+    """Puts the profile's table between the README's two markers."""
+    path = ROOT / "README.md"
+    before, rest = path.read_text(encoding="utf-8").split(BEGIN)
+    after = rest.split(END)[1]
+    with runs.atomic(path) as temporary:
+        temporary.write_text(f"{before}{BEGIN}\n{markdown(profile)}\n{END}{after}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    update_readme(sys.argv[1])
