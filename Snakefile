@@ -16,7 +16,7 @@ PAPERMILL = (
     "mkdir -p $(dirname {output[0]}) && PARTIAL=$(dirname {output[0]})/.partial-$(basename {output[0]}) && "
     "OMP_NUM_THREADS={threads} TQDM_MININTERVAL=10 PYDEVD_DISABLE_FILE_VALIDATION=1 "
     "papermill {input[0]} $PARTIAL --log-output --log-level WARNING --no-progress-bar -p PROFILE " + PROFILE + " {params.set} "
-    "2>&1 | { grep --line-buffered -v -e '^$' -e 'Kernel is running over TCP' || true; } && mv $PARTIAL {output[0]}"
+    "2>&1 | {{ grep --line-buffered -v -e '^$' -e 'Kernel is running over TCP' || true; }} && mv $PARTIAL {output[0]}"
 )
 
 
