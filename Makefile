@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 
 reproduce: $(READY)  ## Runs a profile end to end; does nothing when it is up to date, resumes when it was killed
 	@echo "Reproducing the profile '$(PROFILE)': results go to data/results/$(PROFILE)/, figures to figures/."
-	@$(BIN)/python -m lib.runs $(PROFILE)
+	@$(BIN)/python -m lib.reproduce $(PROFILE)
 	@echo "Done. Open figures/$(PROFILE)_final_accuracy.png, or run 'make lab'."
 
 test: $(READY)  ## The tests, without those marked slow

@@ -1,6 +1,8 @@
-# Batch reproduction of a profile: each job is one papermill call. `make reproduce PROFILE=quick` runs it.
+# Batch reproduction of a profile: each job is one papermill call (lib.reproduce). `make reproduce PROFILE=quick` runs it.
 # Only small files that appear at a job's very end are declared as outputs: Snakemake deletes those of a failed job, and
 # checkpoints must outlive it, because a job that runs again resumes from them.
+import json
+
 from lib import runs
 
 PROFILE = config.get("profile", "quick")
@@ -10,19 +12,16 @@ BASES = {f"base-{run['model'].split('/')[-1]}": run["model"] for run in DESCRIBE
 FOLDER = f"{runs.HOME}/runs/{PROFILE}"
 RESULTS = f"{runs.HOME}/data/results/{PROFILE}"
 MEMORY = int(DESCRIBED.get("memory_mb", 1500))
-# The notebook is written under a hidden name and renamed at the end; threads are fixed, so results do not depend on cores.
-# What the notebook prints to stderr, its progress bars above all, goes to the terminal, less empty lines and a kernel's notice.
-PAPERMILL = (
-    "mkdir -p $(dirname {output[0]}) && PARTIAL=$(dirname {output[0]})/.partial-$(basename {output[0]}) && "
+# Threads are fixed, so that results do not depend on how many cores there are.
+JOB = (
     "OMP_NUM_THREADS={threads} TQDM_MININTERVAL=10 PYDEVD_DISABLE_FILE_VALIDATION=1 "
-    "papermill {input[0]} $PARTIAL --log-output --log-level WARNING --no-progress-bar -p PROFILE " + PROFILE + " {params.set} "
-    "2>&1 | {{ grep --line-buffered -v -e '^$' -e 'Kernel is running over TCP' || true; }} && mv $PARTIAL {output[0]}"
+    "exec python -m lib.reproduce job {input[0]} {output[0]} {params.set:q}"
 )
 
 
-def flags(**parameters):
-    """papermill's flags for parameters that are set."""
-    return " ".join(f"-p {name.upper()} {value}" for name, value in parameters.items() if value is not None)
+def parameters(**values):
+    """A notebook's parameters as JSON."""
+    return json.dumps({"PROFILE": PROFILE} | {name.upper(): value for name, value in values.items()})
 
 
 wildcard_constraints:
@@ -41,7 +40,7 @@ rule train:
     output:
         f"{FOLDER}/{{run}}/05_train.ipynb",
     params:
-        set=lambda w: flags(run=w.run, **RUNS[w.run]),
+        set=lambda w: parameters(run=w.run, **RUNS[w.run]),
     threads: 1
     priority: 1
     resources:
@@ -49,7 +48,7 @@ rule train:
     message:
         "train {wildcards.run}"
     shell:
-        PAPERMILL
+        JOB
 
 
 rule evaluate:
@@ -59,14 +58,14 @@ rule evaluate:
     output:
         f"{FOLDER}/{{run}}/06_evaluate.ipynb",
     params:
-        set=lambda w: flags(run=w.run),
+        set=lambda w: parameters(run=w.run),
     threads: 1
     resources:
         mem_mb=MEMORY,
     message:
         "evaluate {wildcards.run}"
     shell:
-        PAPERMILL
+        JOB
 
 
 rule evaluate_base:
@@ -75,14 +74,14 @@ rule evaluate_base:
     output:
         f"{FOLDER}/{{base}}/06_evaluate.ipynb",
     params:
-        set=lambda w: flags(model=BASES[w.base]),
+        set=lambda w: parameters(model=BASES[w.base]),
     threads: 1
     resources:
         mem_mb=MEMORY,
     message:
         "evaluate {wildcards.base}"
     shell:
-        PAPERMILL
+        JOB
 
 
 rule compare:
@@ -92,8 +91,8 @@ rule compare:
     output:
         f"{FOLDER}/07_compare.ipynb",
     params:
-        set="",
+        set=parameters(),
     message:
         "compare all runs"
     shell:
-        PAPERMILL
+        JOB

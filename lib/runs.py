@@ -75,7 +75,11 @@ def lock(folder: Path) -> Iterator[int]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             handle.seek(0)
-            print(f"Process {handle.read().strip()} is at work in {folder}: waiting for it to finish.", flush=True)
+            print(
+                f"Process {handle.read().strip()} is at work in {folder}: waiting for it to finish.",
+                file=sys.stderr,
+                flush=True,
+            )
             fcntl.flock(handle, fcntl.LOCK_EX)
         handle.truncate(0)
         handle.write(str(os.getpid()))
@@ -154,24 +158,3 @@ def run_name(model: str, regime: str, seed: int, alpha=None, beta_inv=None, norm
     parts += [normalization] if normalization != "sum" else []
     parts += [f"w{weight:g}"] if weight is not None else []
     return "-".join([*parts, f"s{seed}"])
-
-
-def reproduce(profile: str, targets: list[str]) -> None:
-    """Becomes the Snakemake process that brings a profile's results up to date, once no other one is at work here."""
-    load_profile(profile)
-    cores = int(os.environ.get("JOBS") or os.cpu_count())
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
-    command = ["snakemake", "--cores", str(cores), "--resources", f"mem_mb={memory}", "--config", f"profile={profile}"]
-    command += ["--rerun-incomplete", "--nolock", "--rerun-triggers", "mtime", "params", "--quiet", "rules"]
-    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    os.chdir(ROOT)
-    with lock(HOME / "runs") as descriptor:
-        os.set_inheritable(descriptor, True)  # Snakemake holds the lock from here on, also when `make` is killed
-        os.execvp(command[0], [*command, *targets])
-
-
-if __name__ == "__main__":
-    try:
-        reproduce(sys.argv[1], sys.argv[2:])
-    except UsageError as error:
-        sys.exit(str(error))

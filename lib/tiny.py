@@ -34,7 +34,7 @@ class Recipe:
     bare: float = 0.6  # share of bare answers
     forget: float = 0.6  # share of bare answers that forget the carries
     slip: float = 0.02  # chance that a column of a worked solution is off by one
-    steps: int = 1500
+    steps: int = 2500
     batch: int = 128
     learning_rate: float = 2e-3  # the peak, after a linear warm-up over 5% of the steps; then a cosine to 0
     seed: int = 0

@@ -77,6 +77,7 @@ def _fields(chosen, output_dir: Path) -> dict[str, object]:
         "fp16": False,
         "use_cpu": not gpu,
         "gradient_checkpointing": gpu,
+        "dataloader_pin_memory": gpu,
         "seed": chosen.seed,
         "data_seed": chosen.seed,
         "shuffle_dataset": True,

@@ -1,0 +1,86 @@
+"""Batch reproduction: `python -m lib.reproduce quick` becomes Snakemake; its jobs come back here, each one papermill call.
+
+Made to be killed at any moment: a notebook appears under its name only when it ran to its end, a job ends when its Snakemake is
+gone, and a second start waits for a first one that is still alive.
+"""
+
+import io
+import json
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+
+from lib import runs
+from lib.runs import UsageError
+
+LEADER = "KIT_REPRODUCE_PROCESS"  # the process id of the Snakemake that a job belongs to
+
+
+def reproduce(profile: str, targets: list[str]) -> None:
+    """Becomes the Snakemake process that brings a profile's results up to date, once no other one is at work here."""
+    runs.load_profile(profile)
+    cores = os.environ.get("JOBS") or os.cpu_count()
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
+    command = ["snakemake", "--cores", str(cores), "--resources", f"mem_mb={memory}", "--config", f"profile={profile}"]
+    command += ["--rerun-incomplete", "--nolock", "--rerun-triggers", "mtime", "params", "--quiet", "rules"]
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    os.environ[LEADER] = str(os.getpid())
+    os.chdir(runs.ROOT)
+    with runs.lock(runs.HOME / "runs") as descriptor:
+        os.set_inheritable(descriptor, True)  # Snakemake holds the lock from here on, also when `make` is killed
+        os.execvp(command[0], [*command, *targets])
+
+
+def job(notebook: str, output: Path, parameters: dict) -> None:
+    """Runs one notebook through papermill; what it prints to stderr, its progress bars above all, goes to the terminal."""
+    import papermill
+
+    threading.Thread(target=_end_with_leader, daemon=True).start()
+    output.parent.mkdir(parents=True, exist_ok=True)
+    partial = output.with_name(f".partial-{output.name}")
+    papermill.execute_notebook(
+        notebook,
+        partial,
+        parameters,
+        progress_bar=False,
+        stderr_file=_Lines(),
+        extra_arguments=["--log-level=ERROR"],  # the kernel's own notices
+    )
+    os.replace(partial, output)
+
+
+class _Lines(io.TextIOBase):
+    """A kernel's stderr, a line for each state of a progress bar, so that jobs side by side do not overwrite each other."""
+
+    def write(self, text: str) -> int:
+        for line in filter(str.strip, text.replace("\r", "\n").splitlines()):
+            print(line.rstrip(), file=sys.stderr, flush=True)
+        return len(text)
+
+
+def _end_with_leader() -> None:
+    """Ends this process when its Snakemake is gone; the notebook's kernel notices by itself and ends, too."""
+    leader = int(os.environ.get(LEADER, "0"))
+    while leader:
+        try:
+            os.kill(leader, 0)
+        except ProcessLookupError:
+            os._exit(1)
+        time.sleep(0.5)
+
+
+def main(arguments: list[str]) -> None:
+    """`job NOTEBOOK OUTPUT JSON` is for the Snakefile; anything else is a profile and Snakemake's own arguments."""
+    try:
+        if arguments[0] == "job":
+            job(arguments[1], Path(arguments[2]), json.loads(arguments[3]))
+        else:
+            reproduce(arguments[0], arguments[1:])
+    except UsageError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

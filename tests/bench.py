@@ -1,0 +1,42 @@
+"""`make bench`: what a step's parts cost, as ratios within one run on the embedded base.
+
+Absolute seconds differ between machines; the ratios are what to compare.
+"""
+
+import time
+
+from lib import models, problems
+from lib.likelihood import sequence_scores
+from lib.sample import Sampler, sample
+
+
+def seconds(action, repeats: int = 5) -> float:
+    """The fastest of a few runs, after one that is not counted."""
+    times = []
+    for _ in range(repeats + 1):
+        started = time.perf_counter()
+        action()
+        times.append(time.perf_counter() - started)
+    return min(times[1:])
+
+
+def main() -> None:
+    """Generation against likelihood, and micro-batched likelihood against one completion at a time."""
+    model, tokenizer = models.load(models.resolve("many_wordings"), 96)
+    model = models.add_adapter(model, 16, 32, 0)
+    test_set = problems.load("arithmetic", "test", 64)
+    prompts = models.prompt_ids(tokenizer, [p.messages for p in test_set])
+    completions = [c.ids for c in sample(model, tokenizer, prompts, Sampler())]
+    batch = prompts, completions, tokenizer.pad_token_id
+    generation = seconds(lambda: sample(model, tokenizer, prompts, Sampler()))
+    policy = seconds(lambda: sequence_scores(model, *batch))
+    reference = seconds(lambda: sequence_scores(model, *batch, reference=True))
+    single = seconds(lambda: sequence_scores(model, *batch, token_budget=1), repeats=2)
+    print(f"64 completions: generation {generation:.2f} s")
+    print(f"policy likelihood / generation     {policy / generation:6.2f}")
+    print(f"reference likelihood / generation  {reference / generation:6.2f}")
+    print(f"one at a time / micro-batches      {single / policy:6.2f}")
+
+
+if __name__ == "__main__":
+    main()

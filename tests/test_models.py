@@ -1,0 +1,94 @@
+"""Finding and loading models: every refusal comes before anything is loaded."""
+
+import huggingface_hub
+import pytest
+import requests
+
+from lib import models, tiny
+from lib.likelihood import sequence_scores
+from lib.runs import UsageError
+
+
+def test_bases_and_folders_resolve(tmp_path):
+    assert models.resolve("many_wordings").path == str(tiny.BASES["many_wordings"])
+    (tmp_path / "config.json").write_text("{}")
+    assert models.resolve(str(tmp_path)).path == str(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["three_wordings", "./nowhere", "/no/such/model", "a/b/c"])
+def test_a_model_that_does_not_exist_is_refused_with_the_choices(name):
+    with pytest.raises(UsageError, match="There is no model .*one_wording, many_wordings"):
+        models.resolve(name)
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="holds no model"):
+        models.resolve(str(tmp_path))
+
+
+def _hub_says(monkeypatch, error):
+    def model_info(*_arguments, **_keywords):
+        raise error
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", model_info)
+
+
+def test_an_unreachable_hub_is_said_and_the_offline_choice_named(monkeypatch):
+    _hub_says(monkeypatch, requests.exceptions.ConnectTimeout("no route"))
+    with pytest.raises(UsageError, match="hub cannot be reached .*offline, for .*one_wording"):
+        models.resolve("Qwen/Qwen2.5-3B-Instruct")
+
+
+def test_the_offline_switch_counts_as_unreachable():
+    with pytest.raises(UsageError, match="hub cannot be reached"):
+        models.resolve("Qwen/Qwen2.5-3B-Instruct")
+
+
+def test_what_the_hub_does_not_have_or_gates_is_said(monkeypatch):
+    response = requests.Response()
+    response.status_code = 404
+    _hub_says(monkeypatch, huggingface_hub.errors.RepositoryNotFoundError("gone", response=response))
+    with pytest.raises(UsageError, match="There is no model 'owner/nothing' on the hub"):
+        models.resolve("owner/nothing")
+    _hub_says(monkeypatch, huggingface_hub.errors.GatedRepoError("gated", response=response))
+    with pytest.raises(UsageError, match="owner/gated is gated: accept its licence"):
+        models.resolve("owner/gated")
+
+
+def test_prompt_ids_are_the_chat_template(base):
+    _, tokenizer = base
+    ids = models.prompt_ids(tokenizer, [[{"role": "user", "content": "1+2"}]])
+    assert tokenizer.decode(ids[0]) == "<bos><user>1+2<assistant>"
+
+
+def test_padding_by_eos_is_refused(tmp_path):
+    tokenizer = tiny.build_tokenizer()
+    tokenizer.pad_token = "<eos>"
+    tiny.build_model().save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(UsageError, match="pads with its EOS token"):
+        models.load(models.resolve(str(tmp_path)), 64)
+
+
+def test_an_adapter_survives_saving_and_loading(tmp_path):
+    """The reloaded adapter gives the very log-probabilities that were there before, on the same quantised base."""
+    import torch
+
+    source = models.resolve("one_wording")
+    model, tokenizer = models.load(source, 64)
+    model = models.add_adapter(model, rank=4, alpha=8, seed=0)
+    for name, weight in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight, std=0.05)
+    batch = [[1, 4, 7, 16, 8, 5]], [[28, 9, 29, 2]], tokenizer.pad_token_id
+    before = sequence_scores(model, *batch)
+    model.save_pretrained(tmp_path)
+    fresh, _ = models.load(source, 64)
+    again = models.load_adapter(fresh, tokenizer, tmp_path)
+    assert sequence_scores(again, *batch).logprob == before.logprob
+    assert sequence_scores(again, *batch, reference=True).logprob != before.logprob
+
+
+def test_a_missing_adapter_is_refused(policy, tmp_path):
+    with pytest.raises(UsageError, match="There is no adapter"):
+        models.load_adapter(*policy, tmp_path)

@@ -1,0 +1,143 @@
+"""The whole pipeline at smoke size, as a user runs it: Snakemake, papermill, and every notebook."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from lib import runs
+
+NOTEBOOKS = sorted((runs.ROOT / "notebooks").glob("*.ipynb"))
+BIN = Path(sys.executable).parent
+
+
+def call(*command, home: Path) -> subprocess.CompletedProcess:
+    environment = os.environ | {"KIT_HOME": str(home), "OMP_NUM_THREADS": "1", "JOBS": "2", "MPLBACKEND": "agg"}
+    environment["PATH"] = f"{BIN}{os.pathsep}{environment['PATH']}"
+    command = [str(part) for part in command]
+    return subprocess.run(command, cwd=runs.ROOT, env=environment, capture_output=True, text=True, timeout=540)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A folder in which the smoke profile was reproduced."""
+    folder = tmp_path_factory.mktemp("home")
+    result = call(BIN / "python", "-m", "lib.reproduce", "smoke", home=folder)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return folder
+
+
+def test_the_smoke_profile_leaves_results_figures_and_executed_notebooks(home):
+    summary = pd.read_csv(home / "data" / "results" / "smoke" / "summary.csv")
+    assert summary["regime"].tolist() == ["base", "task", "tilted"]
+    assert {"accuracy_greedy", "accuracy_sampled_low", "pass_at_4", "maj_at_4", "kl", "entropy", "tokens"} <= set(
+        summary
+    )
+    assert summary["problems"].eq(8).all() and summary["samples"].eq(4).all()
+    steps = pd.read_csv(home / "data" / "results" / "smoke" / "steps.csv")
+    assert steps.groupby("run")["step"].apply(list).tolist() == [[0, 1], [0, 1]]
+    figures = {p.stem for p in (home / "figures").glob("*.png")}
+    names = {"accuracy_by_step", "length_and_bare_share", "likelihood_and_kl", "final_accuracy", "pass_at_k"}
+    assert figures == {f"smoke_{name}" for name in names} == {p.stem for p in (home / "figures").glob("*.svg")}
+    run = home / "runs" / "smoke" / "many_wordings-task-s0"
+    assert {"05_train.ipynb", "06_evaluate.ipynb", "config.json", "environment.json", "metrics.jsonl"} <= {
+        p.name for p in run.iterdir()
+    }
+    samples = pd.read_parquet(run / "evaluations" / "arithmetic-test-sampled.parquet")
+    assert samples["correct"].mean() == pytest.approx(summary.set_index("regime").loc["task", "accuracy_sampled"])
+
+
+def test_reproducing_again_does_nothing(home):
+    before = {p: p.stat().st_mtime_ns for p in home.rglob("*") if p.is_file() and p.name != ".lock"}
+    result = call(BIN / "python", "-m", "lib.reproduce", "smoke", home=home)
+    assert result.returncode == 0 and "Nothing to be done" in result.stdout + result.stderr
+    assert {p: p.stat().st_mtime_ns for p in home.rglob("*") if p.is_file() and p.name != ".lock"} == before
+
+
+def test_killing_it_at_any_moment_and_starting_again_ends_in_the_same_results(home, tmp_path):
+    """SIGKILL to Snakemake and its jobs at three moments: loading, training, evaluating. Their kernels end by themselves."""
+    environment = os.environ | {"KIT_HOME": str(tmp_path), "OMP_NUM_THREADS": "1", "JOBS": "2"}
+    command = [BIN / "python", "-m", "lib.reproduce", "smoke"]
+    for seconds in (8, 14, 22):
+        child = subprocess.Popen(
+            command,
+            cwd=runs.ROOT,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        with pytest.raises(subprocess.TimeoutExpired):
+            child.wait(seconds)
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+    result = call(*command, home=tmp_path)
+    assert result.returncode == 0, result.stdout + result.stderr
+    for name, clock in (("summary", ["seconds"]), ("steps", ["seconds"])):
+        killed, whole = (
+            pd.read_csv(h / f"data/results/smoke/{name}.csv").drop(columns=clock) for h in (tmp_path, home)
+        )
+        pd.testing.assert_frame_equal(killed, whole)
+
+
+def test_reproducing_an_unknown_profile_is_one_sentence(tmp_path):
+    result = call(BIN / "python", "-m", "lib.reproduce", "quik", home=tmp_path)
+    assert result.returncode == 1 and result.stderr.startswith("There is no profile 'quik'")
+    assert "Traceback" not in result.stderr
+
+
+SMOKE = {
+    "04_base_model": {"STEPS": 3, "PROBLEMS": 6, "SAMPLES": 2, "OUT": "tiny"},
+    "05_train": {"PROFILE": "smoke", "REGIME": "sharpen", "ALPHA": 2, "RUN": "by_hand"},
+    "06_evaluate": {"PROFILE": "smoke", "MODEL": "one_wording"},
+    "07_compare": {"PROFILE": "smoke"},
+}
+
+
+def test_every_notebook_has_a_smoke_test():
+    assert {p.stem for p in NOTEBOOKS} == set(SMOKE)
+
+
+@pytest.mark.parametrize("name", SMOKE)
+def test_notebooks_run_through_papermill(name, home, tmp_path):
+    flags = [part for key, value in SMOKE[name].items() for part in ("-p", key, value)]
+    result = call(BIN / "papermill", f"notebooks/{name}.ipynb", tmp_path / "out.ipynb", *flags, home=home)
+    assert result.returncode == 0, result.stderr[-3000:]
+    wrote = {
+        "04_base_model": home / "tiny" / "many_wordings" / "README.md",
+        "05_train": home / "runs" / "smoke" / "by_hand" / "adapter" / "adapter_config.json",
+        "06_evaluate": home / "runs" / "smoke" / "base-one_wording" / "evaluations" / "arithmetic-test.json",
+        "07_compare": home / "figures" / "smoke_pass_at_k.png",
+    }
+    assert wrote[name].exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "flags", "message"),
+    [
+        ("05_train", ["-p", "REGIMEE", "task"], "Unknown parameter REGIMEE: did you mean REGIME?"),
+        ("05_train", ["-p", "REGIME", "sharp"], "Unknown regime 'sharp'"),
+        ("05_train", ["-p", "MODEL", "nowhere"], "There is no model 'nowhere'"),
+        ("06_evaluate", ["-p", "RUN", "nowhere"], "is not finished: train it first"),
+        ("07_compare", ["-p", "PROFIL", "smoke"], "Unknown parameter PROFIL: did you mean PROFILE?"),
+    ],
+)
+def test_bad_parameters_are_refused(name, flags, message, tmp_path):
+    result = call(BIN / "papermill", f"notebooks/{name}.ipynb", tmp_path / "out.ipynb", *flags, home=tmp_path)
+    assert result.returncode != 0 and message in result.stderr
+    assert not list((tmp_path / "runs").rglob("config.json"))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_notebooks_are_committed_clean_and_thin(path):
+    cells = json.loads(path.read_text())["cells"]
+    code = [c for c in cells if c["cell_type"] == "code"]
+    assert all(not c["outputs"] and c["execution_count"] is None for c in code)
+    assert sum("parameters" in c["metadata"].get("tags", []) for c in code) == 1
+    lengths = sorted(len("".join(c["source"]).splitlines()) for c in code)
+    assert lengths[-1] <= 30 and lengths[len(lengths) // 2] <= 12

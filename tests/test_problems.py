@@ -1,0 +1,61 @@
+"""Splits that do not overlap, golds that are right, files that are checked."""
+
+import pytest
+
+from lib import problems, tiny
+
+
+def test_generated_sums_are_right_different_and_fixed_by_the_seed():
+    rows = problems.load("arithmetic", "test", 300)
+    assert len({p.id for p in rows}) == 300
+    for p in rows:
+        a, b = map(int, p.prompt.split("+"))
+        assert p.gold == str(a + b) and p.source == "arithmetic/test"
+        assert 0 <= a <= 9999 and 0 <= b <= 9999
+    assert problems.load("arithmetic", "test", 300) == rows
+    assert problems.load("arithmetic", "test", 100) == rows[:100]
+    assert problems.load("arithmetic", "test", 300, seed=1) != rows
+
+
+def test_splits_do_not_overlap_also_not_with_the_pre_training_corpus():
+    ids = {split: {p.id for p in problems.load("arithmetic", split, 2000)} for split in problems.SPLITS}
+    assert (
+        not ids["train"] & ids["test"] and not ids["train"] & ids["validation"] and not ids["test"] & ids["validation"]
+    )
+    examples = tiny.corpus(tiny.RECIPES["one_wording"])
+    seen = {next(examples)[0] for _ in range(20_000)}
+    assert {tiny.split_of(*map(int, problem.split("+"))) for problem in seen} == {"train"}
+
+
+def test_messages_are_a_user_turn():
+    assert problems.load("arithmetic", "train", 1)[0].messages[0]["role"] == "user"
+
+
+def test_a_local_file(tmp_path):
+    path = tmp_path / "mine.jsonl"
+    path.write_text('{"id": 1, "prompt": "1+1", "gold": 2}\n{"id": 2, "prompt": "2+2", "gold": "4"}\n')
+    rows = problems.load(str(path), "test", 10)
+    assert [(p.id, p.gold, p.source) for p in rows] == [("1", "2", "mine.jsonl"), ("2", "4", "mine.jsonl")]
+    assert len(problems.load(str(path), "test", 1)) == 1
+
+
+@pytest.mark.parametrize("line", ["not json", '{"id": 1, "prompt": "1+1"}', "[1]"])
+def test_a_broken_line_is_named(tmp_path, line):
+    path = tmp_path / "mine.jsonl"
+    path.write_text('{"id": 1, "prompt": "1+1", "gold": 2}\n' + line + "\n")
+    with pytest.raises(ValueError, match="line 2"):
+        problems.load(str(path), "test", 10)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("arithmetics", "test", 1), "Unknown data set 'arithmetics'"),
+        (("arithmetic", "dev", 1), "Unknown split 'dev'"),
+        (("arithmetic", "test", 0), "ask for at least 1"),
+        (("missing.jsonl", "test", 1), "There is no file missing.jsonl"),
+    ],
+)
+def test_refusals(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        problems.load(*arguments)

@@ -1,0 +1,111 @@
+"""Tables and figures from result files."""
+
+import subprocess
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from lib import figures, results, runs
+from lib.runs import UsageError
+
+
+@pytest.fixture
+def table(tmp_path, monkeypatch):
+    """A profile `mine` with a base and two runs, as files."""
+    monkeypatch.setattr(results, "HOME", tmp_path)
+    folder = tmp_path / "data" / "results" / "mine"
+    folder.mkdir(parents=True)
+    shared = {"model": "b", "normalization": "sum", "problems": 10, "samples": 2, "length_mean": 8.0, "bare_share": 0.5}
+    shared |= {"accuracy_sampled_low": 0.2, "accuracy_sampled_high": 0.9, "accuracy_greedy": 0.25, "kl": 0.0}
+    shared |= {"pass_at_1": 0.5, "pass_at_2": 0.75, "maj_at_1": 0.5, "maj_at_2": 0.6, "pass_at_2_low": 0.1}
+    rows = [
+        {"run": "base-b", "regime": "base", "alpha": None, "beta_inv": None, "seed": None, "accuracy_sampled": 0.5},
+        {"run": "r1", "regime": "tilted", "alpha": 2, "beta_inv": 100, "seed": 0, "accuracy_sampled": 0.8},
+        {"run": "r2", "regime": "task", "alpha": 0, "beta_inv": 1, "seed": 0, "accuracy_sampled": 0.9},
+    ]
+    pd.DataFrame([shared | row for row in rows]).to_csv(folder / "summary.csv", index=False)
+    steps = [{"run": run, "step": s, "task_accuracy": s / 10} for run in ("r1", "r2") for s in range(10)]
+    pd.DataFrame(steps).to_csv(folder / "steps.csv", index=False)
+    return results.load("mine")
+
+
+def test_labels_carry_the_numbers_that_a_regime_uses(table):
+    assert table[0]["label"].tolist() == ["base", "tilted α=2 β⁻¹=100", "task"]
+
+
+def test_the_markdown_table_has_a_row_a_run(table):
+    lines = results.markdown("mine").splitlines()
+    assert lines[2] == "| b | base |  | 50.0% (20.0% to 90.0%) | 25.0% | 75.0% | 60.0% | 8.0 | 50.0% | 0.00 |"
+    assert len(lines) == 7 and "10 test problems, 2 samples" in lines[-1]
+
+
+def test_the_readme_shows_the_committed_table(tmp_path, monkeypatch):
+    """`make table` was run before the results were committed; results of your own, not yet committed, do not matter."""
+    folder = tmp_path / "data" / "results" / "quick"
+    folder.mkdir(parents=True)
+    for name in ("summary.csv", "steps.csv"):
+        shown = subprocess.run(["git", "show", f"HEAD:data/results/quick/{name}"], cwd=runs.ROOT, capture_output=True)
+        assert shown.returncode == 0, shown.stderr
+        (folder / name).write_bytes(shown.stdout)
+    monkeypatch.setattr(results, "HOME", tmp_path)
+    readme = subprocess.run(["git", "show", "HEAD:README.md"], cwd=runs.ROOT, capture_output=True, text=True).stdout
+    assert results.markdown("quick") in readme
+
+
+def test_missing_results_say_what_to_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "HOME", tmp_path)
+    with pytest.raises(UsageError, match="make reproduce PROFILE=quick"):
+        results.load("quick")
+
+
+def test_a_half_finished_profile_writes_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(results, "HOME", tmp_path)
+    monkeypatch.setattr(runs, "HOME", tmp_path)
+    assert results.collect("quick") is False
+    assert "9 of 9 evaluations of quick are not there yet" in capsys.readouterr().out
+    assert not (tmp_path / "data").exists()
+
+
+def test_lines_show_the_data(table):
+    ax = figures.by_step(plt.figure().subplots(), results.lines(table[1], "b"), "task_accuracy", 100)
+    by_label = {line.get_label(): line for line in ax.get_lines()}
+    assert set(by_label) == {"tilted α=2 β⁻¹=100", "task"}
+    np.testing.assert_allclose(
+        by_label["task"].get_ydata()[2:8], np.arange(20, 80, 10)
+    )  # a straight line stays straight
+    assert ax.get_xlabel() == "training step (updates)"
+    plt.close("all")
+
+
+def test_accuracies_and_pass_curves_show_the_data(table):
+    ax = figures.pass_curves(plt.figure().subplots(), table[0])
+    assert [line.get_ydata().tolist() for line in ax.get_lines()] == [[50.0, 75.0]] * 3
+    ax = figures.accuracies(plt.figure().subplots(), table[0])
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["base", "tilted α=2 β⁻¹=100", "task"]
+    assert [c.lines[0].get_xdata()[0] for c in ax.containers] == [50.0, 90.0, 80.0]
+    plt.close("all")
+
+
+def test_smoothing_by_hand():
+    np.testing.assert_allclose(figures.smooth([0, 3, 6, 0], window=3), [1.5, 3, 3, 3])
+    np.testing.assert_allclose(figures.smooth([5.0]), [5.0])
+
+
+def test_regimes_can_be_told_apart_in_grey():
+    """No two regimes share dash and marker, and every regime of the library has a style."""
+    from lib import regimes
+
+    assert set(regimes.NAMES) | {"base"} == set(figures.STYLE)
+    assert len({(str(dash), marker) for _, dash, marker in figures.STYLE.values()}) == len(figures.STYLE)
+
+
+def test_a_saved_figure_is_the_same_twice(tmp_path):
+    for name in ("a", "b"):
+        figure, ax = plt.subplots()
+        ax.plot([1, 2])
+        figures.save(figure, name, tmp_path)
+        plt.close(figure)
+    assert (tmp_path / "a.svg").read_text() == (tmp_path / "b.svg").read_text()
+    assert {p.name for p in tmp_path.iterdir()} == {"a.svg", "a.png", "b.svg", "b.png"}

@@ -1,0 +1,210 @@
+"""Training: every regime, exact RLOO, refusals before loading, and a killed run that ends like one that was not."""
+
+import dataclasses
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lib import models, regimes, runs, train
+from lib.runs import UsageError
+
+SMALL = train.Settings(
+    model="many_wordings",
+    regime="task",
+    train_problems=32,
+    steps=2,
+    prompts_per_step=2,
+    completions_per_prompt=4,
+    micro_batch=4,
+    warmup_steps=0,
+    save_every=1,
+)
+# S_p and S_π of a bad completion can cancel to the last digit only in float64; the trainer's tensors are float32
+FLOAT32 = 1e-5
+
+
+def signals(frame: pd.DataFrame, seed: int, step: int) -> regimes.Signals:
+    """The signals of a step, from the completions that the run left behind."""
+    return regimes.Signals(
+        task_reward=(frame["status"] == "ok").to_numpy(float),
+        reference_logprob=frame["reference_logprob"].to_numpy(),
+        policy_logprob=frame["policy_logprob"].to_numpy(),
+        length=frame["length"].to_numpy(),
+        format_reward=(frame["completion"].str.count(r"\\boxed\{.+?\}") == 1).to_numpy(float),
+        coin=regimes.coin(seed, step, len(frame)),
+    )
+
+
+@pytest.fixture(scope="module", params=regimes.NAMES)
+def run(request, tmp_path_factory):
+    """(folder, settings) of a short run of each regime."""
+    chosen = dataclasses.replace(SMALL, regime=request.param)
+    folder = tmp_path_factory.mktemp("runs") / request.param.replace("+", "-")
+    return train.train(folder, chosen), chosen
+
+
+def test_every_regime_trains_and_leaves_its_contract(run):
+    folder, chosen = run
+    assert train.finished(folder)
+    rows = runs.read_lines(folder / "metrics.jsonl")
+    assert [row["step"] for row in rows] == [0, 1]
+    wanted = {"task_accuracy", "reward", "reward_std", "reference_logprob", "policy_logprob", "kl", "entropy", "length"}
+    wanted |= {"truncated", "seconds", "tokens", "bare_share", "loss", "grad_norm"}
+    assert all(wanted <= set(row) for row in rows)
+    config = runs.read_json(folder / "config.json")
+    assert config["settings"] == dataclasses.asdict(chosen)
+    assert config["regime"]["name"] == chosen.regime and config["trainer"]["loss_type"] == "dapo"
+    assert runs.read_json(folder / "environment.json")["packages"]["trl"]
+    assert len(list((folder / "completions").glob("*.parquet"))) == 2
+
+
+def test_at_step_0_policy_and_reference_agree_bit_for_bit_and_later_they_do_not(run):
+    folder, _ = run
+    first, second = (pd.read_parquet(f) for f in sorted((folder / "completions").glob("*.parquet")))
+    assert (first["reference_logprob"] == first["policy_logprob"]).all()
+    if runs.read_lines(folder / "metrics.jsonl")[0]["zero_variance"] < 1:  # else there was nothing to learn
+        assert (second["reference_logprob"] != second["policy_logprob"]).any()
+
+
+def test_the_reward_that_was_trained_on_is_the_regimes(run):
+    folder, chosen = run
+    for step, path in enumerate(sorted((folder / "completions").glob("*.parquet"))):
+        frame = pd.read_parquet(path)
+        expected = chosen.resolved_regime().reward(signals(frame, chosen.seed, step))
+        np.testing.assert_allclose(frame["reward"], expected, atol=1e-9)
+        row = runs.read_lines(folder / "metrics.jsonl")[step]
+        assert row["reward"] == pytest.approx(expected.mean()) and row["tokens"] == frame["length"].sum()
+        assert row["task_accuracy"] == (frame["status"] == "ok").mean()
+
+
+def test_the_loss_is_rloos(run):
+    """At a ratio of 1 the token-level loss is −Σ A_i T_i / Σ T_i, where A is R less the mean of the OTHERS of its group."""
+    folder, chosen = run
+    group = chosen.completions_per_prompt
+    for row, path in zip(runs.read_lines(folder / "metrics.jsonl"), sorted((folder / "completions").glob("*.parquet"))):
+        frame = pd.read_parquet(path)
+        rewards = frame["reward"].to_numpy().reshape(-1, group)
+        others = (rewards.sum(1, keepdims=True) - rewards) / (group - 1)
+        advantage, length = (rewards - others).ravel(), frame["length"].to_numpy()
+        assert frame["problem_id"].to_numpy().reshape(-1, group).T.tolist()[0] == frame["problem_id"].tolist()[::group]
+        assert row["loss"] == pytest.approx(-(advantage * length).sum() / length.sum(), rel=FLOAT32, abs=FLOAT32)
+
+
+def test_a_finished_run_is_not_repeated(run, capsys):
+    folder, chosen = run
+    before = (folder / "metrics.jsonl").read_bytes()
+    train.train(folder, chosen)
+    assert "is finished" in capsys.readouterr().out
+    assert (folder / "metrics.jsonl").read_bytes() == before
+
+
+def test_another_run_in_the_same_folder_is_refused(run):
+    folder, chosen = run
+    with pytest.raises(UsageError, match="other settings: steps \\(2 there, 3 here\\)"):
+        train.train(folder, dataclasses.replace(chosen, steps=3))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"regime": "sharp"}, "Unknown regime"),
+        ({"regime": "sharpen", "alpha": -1.0}, "alpha is -1"),
+        ({"regime": "tilted", "beta_inv": -1.0}, "beta_inv is -1"),
+        ({"regime": "tempered", "beta_inv": 100.0}, "`tempered` has no task reward"),
+        ({"model": "nowhere"}, "There is no model 'nowhere'"),
+        ({"model": "owner/name"}, "hub cannot be reached"),
+        ({"completions_per_prompt": 1, "micro_batch": 2}, "completions_per_prompt is below 2"),
+        ({"micro_batch": 3}, "micro_batch 3 does not divide the 8 completions"),
+        ({"steps": 0}, "at least 1"),
+        ({"temperature": 0.0}, "temperature must be above 0"),
+    ],
+)
+def test_refusals_come_before_loading(change, message, tmp_path, monkeypatch):
+    monkeypatch.setattr(models, "load", lambda *_: pytest.fail("a model was loaded"))
+    with pytest.raises(ValueError, match=message):
+        train.train(tmp_path / "run", dataclasses.replace(SMALL, **change))
+    assert not (tmp_path / "run").exists()
+
+
+def test_unknown_settings_are_refused(monkeypatch):
+    with pytest.raises(UsageError, match="Unknown training settings learning_rat"):
+        train.settings("smoke", model="many_wordings", regime="task", learning_rat=1)
+
+
+def test_prompts_that_are_too_long_are_left_out_and_too_few_refused(policy):
+    _, tokenizer = policy
+    chosen = dataclasses.replace(
+        SMALL, max_prompt_tokens=11, train_problems=200
+    )  # 9 digits and signs, 3 special tokens
+    rows, too_long = train._rows(chosen, tokenizer)
+    assert too_long > 100 and len(rows) + too_long == 200
+    assert all(len(ids) <= 11 for ids in models.prompt_ids(tokenizer, list(rows["prompt"])))
+    with pytest.raises(UsageError, match="raise max_prompt_tokens"):
+        train._rows(dataclasses.replace(chosen, max_prompt_tokens=2), tokenizer)
+
+
+def test_every_field_of_the_trainers_configuration_is_ours(tmp_path):
+    """What the kit sets arrives as set, and the rest has the defaults of TRL's own class, whoever changed them since."""
+    models.import_unsloth()
+    import trl
+
+    from lib.trainer import _fields, grpo_config
+
+    config, ours = grpo_config(SMALL, tmp_path), _fields(SMALL, tmp_path)
+    for name, value in ours.items():
+        assert getattr(config, name) == ([] if name == "report_to" else value), name
+    original = next(c for c in trl.GRPOConfig.__mro__ if c.__module__ == "trl.trainer.grpo_config")
+    defaults = {f.name: f.default for f in dataclasses.fields(original) if isinstance(f.default, int | float | str)}
+    for name, value in defaults.items():
+        if name not in ours and name != "debug":  # resolved from "" to []
+            assert getattr(config, name) == value, name
+
+
+def test_a_run_without_any_signal_stops_with_advice(tmp_path):
+    """Completions that are all cut off cannot be graded: ten such steps are enough to know."""
+    chosen = dataclasses.replace(SMALL, max_completion_tokens=2, steps=30)
+    with pytest.raises(UsageError, match="raise max_completion_tokens"):
+        train.train(tmp_path / "run", chosen)
+    assert len(runs.read_lines(tmp_path / "run" / "metrics.jsonl")) == 10
+
+
+PROGRAM = """
+import sys
+from lib import train
+from pathlib import Path
+train.train(Path(sys.argv[1]), train.Settings(model="many_wordings", regime="tilted", train_problems=32, steps=6,
+            prompts_per_step=2, completions_per_prompt=4, micro_batch=8, warmup_steps=2, save_every=2, seed=5))
+"""
+
+
+def comparable(folder):
+    """The lines of `metrics.jsonl` without what the clock says."""
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in runs.read_lines(folder / "metrics.jsonl")]
+
+
+def test_a_killed_run_ends_like_one_that_was_not(tmp_path):
+    """SIGKILL in the middle, with half a checkpoint lying about; then the same call again."""
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    subprocess.run([sys.executable, "-c", PROGRAM, whole], check=True, capture_output=True)
+    child = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, killed], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 120
+    while len(runs.read_lines(killed / "metrics.jsonl")) < 4 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    assert not train.finished(killed)
+    checkpoint = sorted((killed / "checkpoints").glob("checkpoint-*"))[0]
+    shutil.copytree(checkpoint, killed / "checkpoints" / "checkpoint-5")
+    (killed / "checkpoints" / "checkpoint-5" / "complete").unlink(missing_ok=True)
+    subprocess.run([sys.executable, "-c", PROGRAM, killed], check=True, capture_output=True)
+    assert comparable(killed) == comparable(whole) and len(comparable(whole)) == 6
+    weights = "adapter/adapter_model.safetensors"
+    assert (killed / weights).read_bytes() == (whole / weights).read_bytes()
