@@ -175,43 +175,49 @@ def encode(tokenizer, pairs: list[tuple[str, str]]):
 
 
 def pretrain(recipe: Recipe, progress: bool = True):
-    """Trains a base from scratch on its corpus; returns (model, tokenizer, losses: mean cross-entropy a token, a step).
-
-    A step's long and short completions go through the model apart, which saves the padding and changes nothing.
-    """
+    """Trains a base from scratch on its corpus; returns (model, tokenizer, losses: mean cross-entropy a token, a step)."""
     import torch
-    from tqdm.auto import tqdm
+    from tqdm import tqdm
 
     tokenizer, model = build_tokenizer(), build_model(recipe.seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.95), weight_decay=0.01)
-    warmup = max(1, recipe.steps // 20)
-    schedule = torch.optim.lr_scheduler.SequentialLR(
-        optimizer,
-        [
-            torch.optim.lr_scheduler.LinearLR(optimizer, 1 / warmup, total_iters=warmup),
-            torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, recipe.steps - warmup)),
-        ],
-        [warmup],
-    )
+    schedule = _warmup_then_cosine(optimizer, recipe.steps)
     examples, losses = corpus(recipe), []
     model.train()
     for _ in (bar := tqdm(range(recipe.steps), desc="pre-training", disable=not progress)):
-        batch = [next(examples) for _ in range(recipe.batch)]
-        parts = [[p for p in batch if is_bare(p[1]) == bare] for bare in (True, False)]
-        encoded = [encode(tokenizer, part) for part in parts if part]
-        tokens = sum((labels != -100).sum().item() for _, labels in encoded)
-        losses.append(0.0)
-        for ids, labels in encoded:
-            logits = model(ids, attention_mask=(ids != tokenizer.pad_token_id).long()).logits[:, :-1]
-            loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels[:, 1:].flatten(), reduction="sum")
-            (loss / tokens).backward()
-            losses[-1] += loss.item() / tokens
+        losses.append(_backward(model, tokenizer, [next(examples) for _ in range(recipe.batch)]))
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
         schedule.step()
-        bar.set_postfix(loss=f"{losses[-1]:.3f}")
+        bar.set_postfix({"loss": f"{losses[-1]:.3f}"}, refresh=False)
     return model.eval(), tokenizer, losses
+
+
+def _warmup_then_cosine(optimizer, steps: int):
+    from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
+
+    warmup = max(1, steps // 20)
+    parts = [LinearLR(optimizer, 1 / warmup, total_iters=warmup), CosineAnnealingLR(optimizer, max(1, steps - warmup))]
+    return SequentialLR(optimizer, parts, [warmup])
+
+
+def _backward(model, tokenizer, pairs: list[tuple[str, str]]) -> float:
+    """Adds the gradient of the mean cross-entropy a token, and returns that mean.
+
+    Long and short completions go through the model apart, which saves the padding and changes nothing.
+    """
+    import torch
+
+    parts = [[pair for pair in pairs if is_bare(pair[1]) == bare] for bare in (True, False)]
+    encoded = [encode(tokenizer, part) for part in parts if part]
+    tokens, total = sum((labels != -100).sum().item() for _, labels in encoded), 0.0
+    for ids, labels in encoded:
+        logits = model(ids, attention_mask=(ids != tokenizer.pad_token_id).long()).logits[:, :-1]
+        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels[:, 1:].flatten(), reduction="sum")
+        (loss / tokens).backward()
+        total += loss.item()
+    return total / tokens
 
 
 def save(model, tokenizer, losses: list[float], recipe: Recipe, folder: Path) -> None:

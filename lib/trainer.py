@@ -22,6 +22,40 @@ from lib.runs import UsageError
 PATIENCE = 10  # steps without any signal after which a run gives up
 COMPLETE = "complete"  # the file that says that a checkpoint was written to its end
 
+FIXED = {
+    # RLOO
+    "loss_type": "dapo",  # a mean over the tokens of the whole step
+    "scale_rewards": "none",
+    "beta": 0.0,  # the KL is in the reward
+    "num_iterations": 1,
+    "epsilon": 0.2,
+    "epsilon_high": 0.2,
+    "mask_truncated_completions": False,
+    "importance_sampling_level": "token",
+    # Sampling from the policy itself
+    "top_p": 1.0,
+    "top_k": 0,
+    "min_p": None,
+    "repetition_penalty": 1.0,
+    "use_vllm": False,
+    "shuffle_dataset": True,
+    # Optimiser
+    "optim": "adamw_torch_fused",
+    "adam_beta1": 0.9,
+    "adam_beta2": 0.999,
+    "adam_epsilon": 1e-8,
+    "fp16": False,
+    # Bookkeeping
+    "logging_strategy": "steps",
+    "logging_steps": 1,
+    "save_strategy": "steps",
+    "save_total_limit": 2,
+    "report_to": "none",
+    "disable_tqdm": True,
+    "log_completions": False,
+    "push_to_hub": False,
+}
+
 
 def grpo_config(chosen, output_dir: Path):
     """TRL's configuration with every field set: ours, or the default of TRL's own class, whatever Unsloth made of it."""
@@ -35,33 +69,16 @@ def grpo_config(chosen, output_dir: Path):
 
 
 def _fields(chosen, output_dir: Path) -> dict[str, object]:
-    group = chosen.completions_per_prompt
+    """The fields that the kit sets itself."""
+    group, gpu = chosen.completions_per_prompt, torch.cuda.is_available()
     accumulation = chosen.prompts_per_step * group // chosen.micro_batch
-    gpu = torch.cuda.is_available()
-    rloo = {
-        "loss_type": "dapo",  # a mean over the tokens of the whole step
-        "scale_rewards": "none",
-        "reward_weights": [group / (group - 1)],  # group mean to leave-one-out baseline
-        "beta": 0.0,  # the KL is in the reward
-        "num_iterations": 1,
+    return FIXED | {
+        "reward_weights": [group / (group - 1)],  # turns the group mean into the leave-one-out baseline
+        "num_generations": group,
         "gradient_accumulation_steps": accumulation,
         "steps_per_generation": accumulation,  # one generation an update: the ratio is 1 and clipping is inert
-        "epsilon": 0.2,
-        "epsilon_high": 0.2,
-        "mask_truncated_completions": False,
-        "importance_sampling_level": "token",
-    }
-    generation = {
-        "num_generations": group,
         "max_completion_length": chosen.max_completion_tokens,
         "temperature": chosen.temperature,
-        "top_p": 1.0,
-        "top_k": 0,
-        "min_p": None,
-        "repetition_penalty": 1.0,
-        "use_vllm": False,
-    }
-    optimizer = {
         "max_steps": chosen.steps,
         "per_device_train_batch_size": chosen.micro_batch,
         "learning_rate": chosen.learning_rate,
@@ -69,32 +86,15 @@ def _fields(chosen, output_dir: Path) -> dict[str, object]:
         "warmup_steps": chosen.warmup_steps,
         "weight_decay": chosen.weight_decay,
         "max_grad_norm": chosen.max_grad_norm,
-        "optim": "adamw_torch_fused",
-        "adam_beta1": 0.9,
-        "adam_beta2": 0.999,
-        "adam_epsilon": 1e-8,
+        "seed": chosen.seed,
+        "data_seed": chosen.seed,
+        "output_dir": str(output_dir),
+        "save_steps": chosen.save_every,
         "bf16": gpu,
-        "fp16": False,
         "use_cpu": not gpu,
         "gradient_checkpointing": gpu,
         "dataloader_pin_memory": gpu,
-        "seed": chosen.seed,
-        "data_seed": chosen.seed,
-        "shuffle_dataset": True,
     }
-    bookkeeping = {
-        "output_dir": str(output_dir),
-        "logging_strategy": "steps",
-        "logging_steps": 1,
-        "save_strategy": "steps",
-        "save_steps": chosen.save_every,
-        "save_total_limit": 2,
-        "report_to": "none",
-        "disable_tqdm": True,
-        "log_completions": False,
-        "push_to_hub": False,
-    }
-    return rloo | generation | optimizer | bookkeeping
 
 
 class RegimeReward:

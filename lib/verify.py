@@ -39,19 +39,21 @@ def has_one_boxed_answer(completion: str) -> bool:
 
 
 def boxed_answers(text: str) -> list[str]:
-    """The contents of every balanced, outermost `\\boxed{…}`, in order; an unclosed box counts for nothing."""
-    answers, start = [], text.find(BOX)
-    while start >= 0:
-        depth, position = 1, start + len(BOX)
-        while position < len(text) and depth:
-            depth += {"{": 1, "}": -1}.get(text[position], 0)
-            position += 1
-        if depth:  # unclosed: a later box may still close
-            start = text.find(BOX, start + len(BOX))
-        else:
-            answers.append(text[start + len(BOX) : position - 1])
-            start = text.find(BOX, position)
-    return answers
+    """The contents of every balanced, outermost `\\boxed{…}`, in order; an unclosed box counts for nothing.
+
+    One pass from the end, in time linear in the text: braces that close are stacked, and one that opens takes the last.
+    """
+    closing, answers = [], []
+    for match in reversed(list(re.finditer(r"\\boxed\{|[{}]", text))):
+        if match.group() == "}":
+            closing.append(match.start())
+        elif closing:
+            end = closing.pop()
+            if match.group() == BOX:
+                while answers and answers[-1][0] < end:  # it lies inside this one
+                    answers.pop()
+                answers.append((match.start(), text[match.end() : end]))
+    return [answer for _, answer in reversed(answers)]
 
 
 @functools.lru_cache(maxsize=100_000)
