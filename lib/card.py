@@ -71,7 +71,7 @@ def covariance(sampled: pd.DataFrame) -> float:
 
 
 def _numbers(answers: pd.DataFrame) -> dict[str, float]:
-    by = dict(answers.groupby("how"))
+    by = dict(list(answers.groupby("how")))
     sampled, best = by["sampled"], likeliest(answers)
     numbers = {
         "problems": answers["problem_id"].nunique(),

@@ -26,13 +26,13 @@ class Settings:
     seed: int = 0
     data: str = "arithmetic"
     train_problems: int = 4000
-    steps: int = 100
+    steps: int = 160
     prompts_per_step: int = 8
     completions_per_prompt: int = 8
     micro_batch: int = 64  # completions a forward and backward pass
-    learning_rate: float = 1e-3
+    learning_rate: float = 2.5e-4
     warmup_steps: int = 5
-    lr_schedule: str = "constant_with_warmup"  # or "linear", to 0 at the last step
+    lr_schedule: str = "linear"  # to 0 at the last step; or "constant_with_warmup"
     weight_decay: float = 0.01
     max_grad_norm: float = 1.0
     lora_rank: int = 16
@@ -118,34 +118,29 @@ def _train(run: Path, chosen: Settings, source: models.Source, model, tokenizer)
     rows, too_long = _rows(chosen, tokenizer)
     reward = RegimeReward(chosen, run, model, tokenizer)
     config = grpo_config(chosen, run / "checkpoints")
-    writer = RunWriter(run, chosen, reward)
     trainer = GRPOTrainer(
         model=model,
         reward_funcs=[reward],
         args=config,
         train_dataset=rows,
         processing_class=tokenizer,
-        callbacks=[writer],
+        callbacks=[RunWriter(run, chosen, reward)],
     )
-    for parameter in trainer.model.parameters():
-        if (
-            parameter.requires_grad
-        ):  # TRL casts a quantised model's adapter to bfloat16, too coarse for AdamW's small updates
-            parameter.data = parameter.data.float()
+    # TRL casts a quantised model's adapter to bfloat16, which is too coarse for AdamW's small updates
+    for parameter in filter(lambda p: p.requires_grad, trainer.model.parameters()):
+        parameter.data = parameter.data.float()
     trainer.remove_callback(ProgressCallback)
     trainer.remove_callback(PrinterCallback)
+    described = {
+        "settings": dataclasses.asdict(chosen),
+        "regime": dataclasses.asdict(chosen.resolved_regime()),
+        "model": dataclasses.asdict(source),
+        "problems": {"train": len(rows), "too_long": too_long},
+        "eos_token_ids": sorted(models.eos_token_ids(model, tokenizer)),
+        "trainer": config.to_dict(),
+    }
     runs.write_json(run / "environment.json", runs.environment())
-    runs.write_json(
-        run / "config.json",
-        {
-            "settings": dataclasses.asdict(chosen),
-            "regime": dataclasses.asdict(chosen.resolved_regime()),
-            "model": dataclasses.asdict(source),
-            "problems": {"train": len(rows), "too_long": too_long},
-            "eos_token_ids": sorted(models.eos_token_ids(model, tokenizer)),
-            "trainer": config.to_dict(),
-        },
-    )
+    runs.write_json(run / "config.json", described)
     trainer.train(resume_from_checkpoint=last_checkpoint(run / "checkpoints"))
     _save_adapter(trainer.model, run)
 
