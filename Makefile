@@ -1,11 +1,11 @@
-# make reproduce | test | test-slow | check | format | bench | lab | table | clean
+# make reproduce | test | check | format | bench | lab | table | clean
 PYTHON ?= python3
 PROFILE ?= quick
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: reproduce test test-slow check format bench lab table clean
+.PHONY: reproduce test check format bench lab table clean
 
 reproduce: $(READY)  ## Runs a profile end to end; does nothing when it is up to date, resumes when it was killed
 	@echo "Reproducing the profile '$(PROFILE)': results go to data/results/$(PROFILE)/, figures to figures/."
@@ -14,9 +14,6 @@ reproduce: $(READY)  ## Runs a profile end to end; does nothing when it is up to
 
 test: $(READY)  ## The tests, without those marked slow
 	@$(BIN)/python -m pytest -m "not slow"
-
-test-slow: $(READY)  ## The tests marked slow
-	@$(BIN)/python -m pytest -m slow
 
 check: $(READY)  ## Lint and formatting, notebooks included
 	@$(BIN)/ruff check .
@@ -41,7 +38,7 @@ clean:  ## Removes runs and caches; keeps .venv, committed results and figures
 $(READY): requirements.txt requirements-unsloth.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else \
 	  "This kit needs Python 3.11 to 3.13, but $(PYTHON) is %d.%d: run make PYTHON=python3.12 …" % v)'
-	@test -x $(BIN)/python || { echo "Creating $(VENV) with $(PYTHON)."; $(PYTHON) -m venv $(VENV); }
+	@test -x $(BIN)/pip || { echo "Creating $(VENV) with $(PYTHON)."; $(PYTHON) -m venv $(VENV); }
 	@echo "Installing the pinned packages into $(VENV): a few minutes, once."
 	@$(BIN)/pip install --quiet --disable-pip-version-check --progress-bar on -r requirements.txt
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r requirements-unsloth.txt

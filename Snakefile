@@ -3,25 +3,29 @@
 # checkpoints must outlive it, because a job that runs again resumes from them.
 import json
 
-from lib import runs
+from lib import runs, tiny
 
 PROFILE = config.get("profile", "quick")
 DESCRIBED = runs.load_profile(PROFILE)
 RUNS = runs.profile_runs(DESCRIBED)
-BASES = {f"base-{run['model'].split('/')[-1]}": run["model"] for run in DESCRIBED["runs"]}
+BASES = {runs.base_name(run["model"]): run["model"] for run in DESCRIBED["runs"]}
 FOLDER = f"{runs.HOME}/runs/{PROFILE}"
-RESULTS = f"{runs.HOME}/data/results/{PROFILE}"
-MEMORY = int(DESCRIBED.get("memory_mb", 1500))
+MEMORY = DESCRIBED["memory_mb"]
 # Threads are fixed, so that results do not depend on how many cores there are.
 JOB = (
     "OMP_NUM_THREADS={threads} TQDM_MININTERVAL=10 PYDEVD_DISABLE_FILE_VALIDATION=1 "
-    "exec python -m lib.reproduce job {input[0]} {output[0]} {params.set:q}"
+    "exec python -m lib.reproduce job {input[0]:q} {output[0]:q} {params.set:q}"
 )
 
 
 def parameters(**values):
     """A notebook's parameters as JSON."""
     return json.dumps({"PROFILE": PROFILE} | {name.upper(): value for name, value in values.items()})
+
+
+def weights(model):
+    """The weight file of a base of the kit, which a job depends on; nothing for other models."""
+    return [f"{tiny.BASES[model]}/model.safetensors"] if model in tiny.BASES else []
 
 
 wildcard_constraints:
@@ -37,10 +41,12 @@ rule all:
 rule train:
     input:
         "notebooks/05_train.ipynb",
+        lambda w: weights(RUNS[w.run]["model"]),
     output:
         f"{FOLDER}/{{run}}/05_train.ipynb",
     params:
         set=lambda w: parameters(run=w.run, **RUNS[w.run]),
+        profile=str(DESCRIBED["train"]),
     threads: 1
     priority: 1
     resources:
@@ -59,6 +65,7 @@ rule evaluate:
         f"{FOLDER}/{{run}}/06_evaluate.ipynb",
     params:
         set=lambda w: parameters(run=w.run),
+        profile=str(DESCRIBED["evaluate"]),
     threads: 1
     resources:
         mem_mb=MEMORY,
@@ -71,10 +78,12 @@ rule evaluate:
 rule evaluate_base:
     input:
         "notebooks/06_evaluate.ipynb",
+        lambda w: weights(BASES[w.base]),
     output:
         f"{FOLDER}/{{base}}/06_evaluate.ipynb",
     params:
         set=lambda w: parameters(model=BASES[w.base]),
+        profile=str(DESCRIBED["evaluate"]),
     threads: 1
     resources:
         mem_mb=MEMORY,

@@ -26,7 +26,9 @@ def load(folder: Path):
     """(model, tokenizer) of a base as it is stored, in float32."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    return AutoModelForCausalLM.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+    models.neutralise(model, tokenizer)
+    return model, tokenizer
 
 
 def measure(model, tokenizer, count: int = 1000, samples: int = 16, seed: int = 0) -> Measurement:
@@ -41,10 +43,10 @@ def measure(model, tokenizer, count: int = 1000, samples: int = 16, seed: int = 
     greedy = Sampler(temperature=0.0, seed=seed)
     many = [row for row in rows for _ in range(samples)]
     tables = {
-        "sampled": evaluate.table(model, tokenizer, many, Sampler(seed=seed), None, False),
-        "greedy": evaluate.table(model, tokenizer, rows, greedy, None, False),
-        "bare": evaluate.table(model, tokenizer, rows, greedy, None, False, first_not=other),
-        "worked": evaluate.table(model, tokenizer, rows, greedy, None, False, first_not=[box]),
+        "sampled": evaluate.table(model, tokenizer, many, Sampler(seed=seed)),
+        "greedy": evaluate.table(model, tokenizer, rows, greedy),
+        "bare": evaluate.table(model, tokenizer, rows, greedy, first_not=other),
+        "worked": evaluate.table(model, tokenizer, rows, greedy, first_not=[box]),
     }
     answers = pd.concat([table.assign(how=how) for how, table in tables.items()], ignore_index=True)
     return Measurement(_numbers(answers), answers)

@@ -27,12 +27,17 @@ class Plan:
     data: str = "arithmetic"
     split: str = "test"
     problems: int = 200
-    samples: int = 16
-    temperature: float = 1.0
+    samples: int = 16  # a problem, at temperature 1
     max_prompt_tokens: int = 32
     max_completion_tokens: int = 64
-    batch_size: int = 512
+    batch_size: int = 512  # completions sampled at a time
+    token_budget: int = 1024  # padded tokens a likelihood pass
     seed: int = 0
+
+    @property
+    def stem(self) -> str:
+        """The file name of its results, less the ending: `arithmetic-test`."""
+        return runs.evaluation_stem(self.data, self.split)
 
 
 def pass_at_k(samples: int, correct: int, k: int) -> float:
@@ -88,38 +93,38 @@ def powers_of_two(samples: int) -> list[int]:
 
 
 def summarise(sampled, greedy) -> dict[str, float]:
-    """The numbers of an evaluation, from two tables with a row a sample: `problem_id`, `gold`, `answer`, `correct`, `length`
-    (tokens), `truncated`, `bare`, `policy_logprob`, `reference_logprob`, `entropy` (nats). `greedy` has a row a problem."""
-    by_problem = sampled.groupby("problem_id", sort=False)
-    accuracy = by_problem["correct"].mean()
-    low, high = interval(accuracy)
-    samples = int(by_problem.size().iloc[0])
-    numbers = {
-        "problems": len(accuracy),
-        "samples": samples,
-        "accuracy_greedy": float(greedy["correct"].mean()),
-        "accuracy_sampled": float(accuracy.mean()),
-        "accuracy_sampled_low": low,
-        "accuracy_sampled_high": high,
-    }
+    """The numbers of an evaluation, with 95% intervals over questions (`_low`, `_high`).
+
+    `sampled` has n rows a problem, `greedy` one, with the columns `problem_id`, `gold`, `completion`, `answer`, `correct`,
+    `length` (tokens), `truncated`, `bare`, `policy_logprob`, `reference_logprob` and `entropy` (nats).
+    """
+    by_problem = sampled.assign(kl=sampled["policy_logprob"] - sampled["reference_logprob"]).groupby(
+        "problem_id", sort=False
+    )
+    samples, correct = int(by_problem.size().iloc[0]), by_problem["correct"].sum()
+    numbers = {"problems": len(correct), "samples": samples}
+    numbers |= _with_interval("accuracy_greedy", greedy["correct"])
+    numbers |= _with_interval("accuracy_sampled", correct / samples)
     for k in powers_of_two(samples):
-        passes = [pass_at_k(samples, int(c), k) for c in by_problem["correct"].sum()]
-        numbers[f"pass_at_{k}"] = float(np.mean(passes))
-        numbers[f"pass_at_{k}_low"], numbers[f"pass_at_{k}_high"] = interval(passes)
-        numbers[f"maj_at_{k}"] = float(np.mean([_majority(group, k) for _, group in by_problem]))
+        numbers |= _with_interval(f"pass_at_{k}", [pass_at_k(samples, int(c), k) for c in correct])
+        numbers |= _with_interval(f"maj_at_{k}", [_majority(group, k) for _, group in by_problem])
+    for name, column in (("length_mean", "length"), ("bare_share", "bare"), ("kl", "kl"), ("truncated", "truncated")):
+        numbers |= _with_interval(name, by_problem[column].mean())
     return numbers | {
-        "length_mean": float(sampled["length"].mean()),
-        "truncated": float(sampled["truncated"].mean()),
-        "bare_share": float(sampled["bare"].mean()),
         "bare_share_greedy": float(greedy["bare"].mean()),
         "distinct_answers": float(by_problem["answer"].nunique().mean()),
         "distinct_completions": float(by_problem["completion"].nunique().mean()),
         "entropy": float(np.average(sampled["entropy"], weights=sampled["length"])),
-        "kl": float((sampled["policy_logprob"] - sampled["reference_logprob"]).mean()),
         "reference_logprob": float(sampled["reference_logprob"].mean()),
         "policy_logprob": float(sampled["policy_logprob"].mean()),
         "tokens": int(sampled["length"].sum() + greedy["length"].sum()),
     }
+
+
+def _with_interval(name: str, values) -> dict[str, float]:
+    """The mean of a number a question, and its 95% interval."""
+    low, high = interval(values)
+    return {name: float(np.mean(values)), f"{name}_low": low, f"{name}_high": high}
 
 
 def _majority(group, k: int) -> float:
@@ -139,29 +144,37 @@ def plan(profile: str) -> Plan:
     return Plan(**values)
 
 
-def evaluate(model_name: str, folder: Path, how: Plan, adapter: Path | None = None, about: dict | None = None) -> dict:
+def evaluate(
+    model_name: str,
+    folder: Path,
+    how: Plan,
+    adapter: Path | None = None,
+    about: dict | None = None,
+    load_in_4bit: bool = True,
+) -> dict:
     """Evaluates a base, or a base with a trained adapter; writes `evaluations/<data>-<split>.json`, with the raw samples
     beside it, and returns the numbers. `about` is copied into the result (regime, seed, checkpoint …).
 
-    The model is the one in 4 bits that training starts from, and its log-probabilities are the reference's.
+    The model is loaded as for training, in 4 bits unless the run was trained otherwise. `tokens` and `seconds` in the result
+    are what the evaluation took.
     """
     source = models.resolve(model_name)
     if adapter is not None and not (Path(adapter) / "adapter_config.json").is_file():
         raise UsageError(f"There is no adapter in {adapter}: train the run first.")
     started = time.perf_counter()
-    model, tokenizer = models.load(source, how.max_prompt_tokens + how.max_completion_tokens)
+    model, tokenizer = models.load(source, how.max_prompt_tokens + how.max_completion_tokens, load_in_4bit)
     if adapter is not None:
         model = models.load_adapter(model, tokenizer, adapter)
     sampled, greedy = measure(model, tokenizer, how, has_adapter=adapter is not None)
     numbers = summarise(sampled, greedy)
-    stem = Path(folder) / "evaluations" / f"{Path(how.data).stem}-{how.split}"
+    stem = Path(folder) / "evaluations" / how.stem
     for name, table in (("sampled", sampled), ("greedy", greedy)):
         with runs.atomic(stem.with_name(f"{stem.name}-{name}.parquet")) as path:
             table.to_parquet(path, index=False)
     result = {"model": source.name, **(about or {}), "data_set": f"{how.data}/{how.split}", **numbers}
     result["seconds"] = round(time.perf_counter() - started, 1)
     result["plan"] = dataclasses.asdict(how)
-    runs.write_json(Path(folder) / "environment.json", runs.environment())
+    runs.write_json(stem.with_name("environment.json"), runs.environment())
     runs.write_json(stem.with_suffix(".json"), result)
     return result
 
@@ -170,17 +183,25 @@ def measure(model, tokenizer, how: Plan, has_adapter: bool):
     """(sampled, greedy): tables as `summarise` takes them, `samples` rows a problem and one."""
     test_set = problems.load(how.data, how.split, how.problems)
     prompts = models.prompt_ids(tokenizer, [p.messages for p in test_set])
-    sampler = sample.Sampler(
-        how.temperature, max_tokens=how.max_completion_tokens, batch_size=how.batch_size, seed=how.seed
-    )
-    repeated = [(p, ids) for p, ids in zip(test_set, prompts, strict=True) for _ in range(how.samples)]
-    sampled = table(model, tokenizer, repeated, sampler, "sampling", has_adapter)
-    greedy_sampler = dataclasses.replace(sampler, temperature=0.0)
-    greedy = table(model, tokenizer, list(zip(test_set, prompts, strict=True)), greedy_sampler, "greedy", has_adapter)
+    sampler = sample.Sampler(max_tokens=how.max_completion_tokens, batch_size=how.batch_size, seed=how.seed)
+    rows = list(zip(test_set, prompts, strict=True))
+    options = {"has_adapter": has_adapter, "token_budget": how.token_budget}
+    many = [row for row in rows for _ in range(how.samples)]
+    sampled = table(model, tokenizer, many, sampler, progress="sampling", **options)
+    greedy = table(model, tokenizer, rows, dataclasses.replace(sampler, temperature=0.0), progress="greedy", **options)
     return sampled, greedy
 
 
-def table(model, tokenizer, rows, sampler: sample.Sampler, progress: str | None, has_adapter: bool, first_not=()):
+def table(
+    model,
+    tokenizer,
+    rows: list[tuple[problems.Problem, list[int]]],
+    sampler: sample.Sampler,
+    progress: str | None = None,
+    has_adapter: bool = False,
+    token_budget: int = 1024,
+    first_not: Sequence[int] = (),
+) -> pd.DataFrame:
     """A completion for each row (problem, prompt ids), graded and scored: a pandas DataFrame with a row a completion.
 
     `first_not` bans token ids as a completion's first; without an adapter the policy is the reference.
@@ -189,8 +210,8 @@ def table(model, tokenizer, rows, sampler: sample.Sampler, progress: str | None,
     completions = sample.sample(model, tokenizer, prompts, sampler, progress, first_not)
     verdicts = [verify.check(c.text, p.gold) for c, (p, _) in zip(completions, rows, strict=True)]
     batch = prompts, [c.ids for c in completions], tokenizer.pad_token_id
-    policy = sequence_scores(model, *batch)
-    reference = sequence_scores(model, *batch, reference=True) if has_adapter else policy
+    policy = sequence_scores(model, *batch, token_budget=token_budget)
+    reference = sequence_scores(model, *batch, reference=True, token_budget=token_budget) if has_adapter else policy
     return pd.DataFrame(
         {
             "problem_id": [p.id for p, _ in rows],

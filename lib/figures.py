@@ -1,12 +1,14 @@
 """Figures: one style, one colour and dash a regime, one way to save. A plotter takes data and axes, and reads no file."""
 
 import re
+from collections import Counter
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from lib import runs
@@ -39,17 +41,42 @@ plt.rcParams.update(
 )
 
 
-def style(regime: str) -> dict:
-    """The colour, dash and marker of a regime, as keywords for `plot`."""
+def style(regime: str, rank: int = 0) -> dict:
+    """The colour, dash and marker of a regime, as keywords for `plot`.
+
+    `rank` counts the labels of one regime, such as its α: each next one is lighter, and its marker is open.
+    """
     color, dash, marker = STYLE[regime]
-    return {"color": color, "linestyle": dash, "marker": marker}
+    lighter = tuple(1 - (1 - part) * 0.6**rank for part in to_rgb(color))
+    face = lighter if rank == 0 else "white"
+    return {"color": lighter, "linestyle": dash, "marker": marker, "markerfacecolor": face, "markersize": 5}
+
+
+def styles(labels: list[tuple[str, str]]) -> dict[tuple[str, str], dict]:
+    """The style of each (regime, label), ranked within its regime in the order given."""
+    seen: Counter[str] = Counter()
+    looks = {}
+    for regime, label in dict.fromkeys(labels):
+        looks[regime, label] = style(regime, seen[regime])
+        seen[regime] += 1
+    return looks
+
+
+def legend(figure: Figure, axes, columns: int = 6) -> None:
+    """One legend below the figure for every label in any of its axes."""
+    entries = {}
+    for ax in axes:
+        entries |= dict(zip(*reversed(ax.get_legend_handles_labels())))
+    figure.legend(
+        entries.values(), entries.keys(), loc="outside lower center", ncols=min(columns, len(entries)), fontsize=8
+    )
 
 
 def save(figure: Figure, name: str, folder: Path = runs.HOME / "figures") -> Path:
     """Writes `<name>.png` and `<name>.svg`, atomically and without dates, and returns the PNG's path."""
     for suffix, metadata in ((".svg", {"Date": None}), (".png", None)):
         with runs.atomic(Path(folder) / f"{name}{suffix}") as path:
-            figure.savefig(path, metadata=metadata)
+            figure.savefig(path, format=suffix[1:], metadata=metadata)
     return Path(folder) / f"{name}.png"
 
 
@@ -61,24 +88,25 @@ def smooth(values: np.ndarray, window: int = 5) -> np.ndarray:
 
 def by_step(ax: Axes, lines: dict[tuple[str, str], pd.DataFrame], column: str, scale: float = 1.0) -> Axes:
     """One line a (regime, label): the running mean over 5 steps of a column of `steps.csv`, averaged over seeds."""
+    looks = styles(list(lines))
     for (regime, label), rows in lines.items():
         mean = rows.groupby("step")[column].mean()
-        look = style(regime) | {"markevery": max(1, len(mean) // 8), "markersize": 5}
-        ax.plot(mean.index, scale * smooth(mean.to_numpy()), label=label, **look)
-    ax.set_xlabel("training step (updates)")
+        every = max(1, len(mean) // 8)
+        ax.plot(mean.index, scale * smooth(mean.to_numpy()), label=label, markevery=every, **looks[regime, label])
+    ax.set_xlabel("training step (updates; running mean of 5)")
     return ax
 
 
 def accuracies(ax: Axes, rows: pd.DataFrame) -> Axes:
     """Sampled accuracy with its 95% interval, and greedy accuracy as a bar; seeds of one label lie close together."""
-    labels = list(dict.fromkeys(rows["label"]))
+    labels, looks = list(dict.fromkeys(rows["label"])), styles(list(zip(rows["regime"], rows["label"])))
     for label, seeds in rows.groupby("label"):
         offsets = np.linspace(-0.2, 0.2, len(seeds)) if len(seeds) > 1 else [0.0]
         for offset, (_, row) in zip(offsets, seeds.iterrows(), strict=True):
-            place, (color, _, marker) = labels.index(label) + offset, STYLE[row["regime"]]
+            place, look = labels.index(label) + offset, looks[row["regime"], label] | {"linestyle": "none"}
             mean, low, high = (100 * row[f"accuracy_sampled{end}"] for end in ("", "_low", "_high"))
-            ax.errorbar(mean, place, xerr=[[mean - low], [high - mean]], color=color, marker=marker, capsize=3)
-            ax.plot(100 * row["accuracy_greedy"], place, "|", color=color, markersize=12, markeredgewidth=2)
+            ax.errorbar(mean, place, xerr=[[mean - low], [high - mean]], capsize=3, **look | {"markersize": 7})
+            ax.plot(100 * row["accuracy_greedy"], place, "|", color=look["color"], markersize=12, markeredgewidth=2)
     ax.plot([], [], "ko", label="sampled, T = 1 (95% interval)")
     ax.plot([], [], "k|", markersize=12, markeredgewidth=2, linestyle="none", label="greedy")
     ax.set_yticks(range(len(labels)), labels)
@@ -89,11 +117,15 @@ def accuracies(ax: Axes, rows: pd.DataFrame) -> Axes:
 
 
 def pass_curves(ax: Axes, rows: pd.DataFrame) -> Axes:
-    """pass@k against k, a line a label, averaged over seeds."""
+    """pass@k against k with its 95% interval, a line a label, both averaged over seeds."""
     columns = sorted((c for c in rows if re.fullmatch(r"pass_at_\d+", c)), key=lambda c: int(c.split("_")[-1]))
     ks = [int(column.split("_")[-1]) for column in columns]
+    looks = styles(list(zip(rows["regime"], rows["label"])))
     for (regime, label), seeds in rows.groupby(["regime", "label"], sort=False):
-        ax.plot(ks, 100 * seeds[columns].mean(), label=label, markersize=5, **style(regime))
+        look, means = looks[regime, label], 100 * seeds.mean(numeric_only=True)
+        ax.plot(ks, means[columns], label=label, **look)
+        low, high = (means[[f"{column}_{end}" for column in columns]] for end in ("low", "high"))
+        ax.fill_between(ks, low, high, color=look["color"], alpha=0.12, linewidth=0)
     ax.set_xscale("log", base=2)
     ax.set_xticks(ks, [str(k) for k in ks])
     ax.set_xlabel("k (samples a problem)")

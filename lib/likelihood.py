@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+POSITIONS = 2048  # positions at a time whose logits are turned into float32 log-probabilities
+
 
 @dataclass(frozen=True)
 class SequenceScores:
@@ -91,9 +93,17 @@ def _score(model, prompt_ids, completion_ids, batch, pad_token_id, temperature) 
     is_completion = ((positions >= starts[:, None]) & (positions < lengths[:, None]))[:, 1:]
     device = next(model.parameters()).device
     logits = model(input_ids=ids.to(device), attention_mask=attention_mask.to(device)).logits[:, :-1]
-    log_probs = torch.log_softmax(logits.float() / temperature, dim=-1)
-    token_log_probs = log_probs.gather(-1, ids[:, 1:, None].to(device)).squeeze(-1).cpu().double()
-    token_entropy = -torch.xlogy(log_probs.exp(), log_probs.exp()).sum(-1).cpu().double()
-    sums = torch.where(is_completion, token_log_probs, 0.0).sum(1)
-    entropies = torch.where(is_completion, token_entropy, 0.0).sum(1) / is_completion.sum(1).clamp(min=1)
+    token_log_probs, token_entropies = (
+        torch.zeros(is_completion.shape).double(),
+        torch.zeros(is_completion.shape).double(),
+    )
+    rows, columns = is_completion.nonzero(as_tuple=True)
+    for part in torch.arange(len(rows)).split(POSITIONS):  # only completion positions ever become float32
+        at = rows[part], columns[part]
+        log_probs = torch.log_softmax(logits[at].float() / temperature, dim=-1)
+        targets = ids[:, 1:][at][:, None].to(device)
+        token_log_probs[at] = log_probs.gather(-1, targets).squeeze(-1).cpu().double()
+        token_entropies[at] = -(log_probs.exp() * log_probs).nansum(-1).cpu().double()
+    sums = token_log_probs.sum(1)
+    entropies = token_entropies.sum(1) / is_completion.sum(1).clamp(min=1)
     return list(zip(sums.tolist(), entropies.tolist(), strict=True))

@@ -3,6 +3,7 @@
 One of the three modules that know Unsloth. Names are checked, with advice, before anything heavy is imported.
 """
 
+import hashlib
 import logging
 import os
 import warnings
@@ -18,11 +19,15 @@ LORA_TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a model is loaded from: a local folder, or a hub id; `revision` is the hub's commit, when it is known."""
+    """Where a model is loaded from: a local folder, or a hub id.
+
+    `revision` is the hub's commit, when it is known; `fingerprint` tells local weights apart.
+    """
 
     name: str
     path: str
     revision: str | None = None
+    fingerprint: str | None = None
 
 
 def resolve(model: str) -> Source:
@@ -31,17 +36,27 @@ def resolve(model: str) -> Source:
     Raises UsageError when there is no such model, or when the hub would have to be asked and cannot be reached.
     """
     if model in tiny.BASES:
-        return Source(model, str(tiny.BASES[model]))
+        return Source(model, str(tiny.BASES[model]), fingerprint=_fingerprint(tiny.BASES[model]))
     folder = Path(model).expanduser()
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             raise UsageError(f"The folder {folder} holds no model (no config.json): give the folder that has it.")
-        return Source(model, str(folder))
+        return Source(model, str(folder), fingerprint=_fingerprint(folder))
     if model.startswith((".", "/", "~")) or model.count("/") != 1:
         raise UsageError(
             f"There is no model {model!r}: give a folder, a hub id such as owner/name, or one of ours; {OFFLINE_CHOICE}."
         )
     return _resolve_on_hub(model)
+
+
+def _fingerprint(folder: Path) -> str:
+    """A hash of the names, sizes and first mebibytes of a folder's weight files."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.safetensors")):
+        digest.update(f"{path.name} {path.stat().st_size}".encode())
+        with path.open("rb") as file:
+            digest.update(file.read(2**20))
+    return digest.hexdigest()[:16]
 
 
 def _resolve_on_hub(model: str) -> Source:
@@ -97,7 +112,18 @@ def load(source: Source, max_tokens: int, load_in_4bit: bool = True):
     )
     if tokenizer.pad_token_id is None or tokenizer.pad_token_id in eos_token_ids(model, tokenizer):
         raise UsageError(f"{source.name} pads with its EOS token: set a different pad_token in its tokenizer first.")
+    neutralise(model, tokenizer)
     return model, tokenizer
+
+
+def neutralise(model, tokenizer) -> None:
+    """Empties a model's own generation config but for its special tokens: what is not set explicitly would come from it."""
+    from transformers import GenerationConfig
+
+    ends = sorted(eos_token_ids(model, tokenizer))
+    model.generation_config = GenerationConfig(
+        bos_token_id=tokenizer.bos_token_id, eos_token_id=ends, pad_token_id=tokenizer.pad_token_id
+    )
 
 
 def add_adapter(model, rank: int, alpha: int, seed: int):

@@ -1,7 +1,7 @@
 """The regimes: what scalar reward R each one gives a completion, and nothing else.
 
 Pure arithmetic on arrays of a batch: no model, no text. Where S_p and S_π come from is `lib.likelihood`; where r comes from
-is `lib.verify`. Source of the formulas: Mittal, Gagnon and Lajoie 2026 (arXiv 2604.16259); the derivation is in notebook 01.
+is `lib.verify`. Source of the formulas: Mittal, Gagnon and Lajoie 2026 (arXiv 2604.16259); its symbols are the README's.
 """
 
 import math
@@ -109,6 +109,12 @@ def named(
         raise ValueError(f"`{name}` with alpha 0 has no likelihood term: set alpha above 0, or use 'task'.")
     if name in ("coin", "format") and (alpha or beta_inv):
         raise ValueError(f"`{name}` is a control without alpha and beta_inv: leave both out.")
+    if name in ("task", "coin", "format") and normalization != "sum":
+        raise ValueError(f"`{name}` has no likelihood term to normalise: leave normalization out.")
+    if weight != 1 and normalization != "weighted_mean":
+        raise ValueError(
+            f"weight is {weight}, which only normalization 'weighted_mean' uses: set that, or leave weight out."
+        )
     return Regime(name, MODE_OF[name], float(alpha), float(beta_inv), normalization, float(weight))
 
 

@@ -24,7 +24,7 @@ def reproduce(profile: str, targets: list[str]) -> None:
     cores = os.environ.get("JOBS") or os.cpu_count()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
     command = ["snakemake", "--cores", str(cores), "--resources", f"mem_mb={memory}", "--config", f"profile={profile}"]
-    command += ["--rerun-incomplete", "--nolock", "--rerun-triggers", "mtime", "params", "--quiet", "rules"]
+    command += ["--rerun-incomplete", "--nolock", "--rerun-triggers", "mtime", "params", "input", "--quiet", "rules"]
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     os.environ[LEADER] = str(os.getpid())
     os.chdir(runs.ROOT)
@@ -40,14 +40,19 @@ def job(notebook: str, output: Path, parameters: dict) -> None:
     threading.Thread(target=_end_with_leader, daemon=True).start()
     output.parent.mkdir(parents=True, exist_ok=True)
     partial = output.with_name(f".partial-{output.name}")
-    papermill.execute_notebook(
-        notebook,
-        partial,
-        parameters,
-        progress_bar=False,
-        stderr_file=_Lines(),
-        extra_arguments=["--log-level=ERROR"],  # the kernel's own notices
-    )
+    try:
+        papermill.execute_notebook(
+            notebook,
+            partial,
+            parameters,
+            progress_bar=False,
+            stderr_file=_Lines(),
+            extra_arguments=["--log-level=ERROR"],  # the kernel's own notices
+        )
+    except papermill.PapermillExecutionError as error:
+        raise UsageError(
+            f"{notebook} failed: {error.evalue} ({error.ename}; the whole story is in {partial})"
+        ) from error
     os.replace(partial, output)
 
 

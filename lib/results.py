@@ -25,23 +25,25 @@ def folder(profile: str) -> Path:
 def collect(profile: str) -> bool:
     """Writes a profile's tables from its run folders; False, with a message, if not every run is evaluated yet."""
     described = runs.load_profile(profile)
-    bases = {f"base-{run['model'].split('/')[-1]}": run["model"] for run in described["runs"]}
-    names = [*bases, *runs.profile_runs(described)]
-    stem = f"{Path(described['evaluate']['data']).stem}-{described['evaluate']['split']}.json"
-    paths = {name: runs.run_folder(profile, name) / "evaluations" / stem for name in names}
+    bases = dict.fromkeys(runs.base_name(run["model"]) for run in described["runs"])
+    trained = list(runs.profile_runs(described))
+    names = [*bases, *trained]
+    stem = runs.evaluation_stem(described["evaluate"]["data"], described["evaluate"]["split"])
+    paths = {name: runs.run_folder(profile, name) / "evaluations" / f"{stem}.json" for name in names}
     if missing := [name for name, path in paths.items() if not path.exists()]:
         print(f"{len(missing)} of {len(names)} evaluations of {profile} are not there yet ({missing[0]}, …).")
         return False
     rows = [{k: v for k, v in runs.read_json(path).items() if k != "plan"} for path in paths.values()]
     steps = [
-        pd.DataFrame(runs.read_lines(paths[name].parents[1] / "metrics.jsonl")).assign(run=name)
-        for name in names[len(bases) :]
+        pd.DataFrame(runs.read_lines(paths[name].parents[1] / "metrics.jsonl")).assign(run=name) for name in trained
     ]
     tables = {"summary": pd.DataFrame(rows).assign(run=names), "steps": pd.concat(steps)[["run", *STEP_COLUMNS]]}
     for name, table in tables.items():
         with runs.atomic(folder(profile) / f"{name}.csv") as path:
             table.to_csv(path, index=False, float_format="%.6g")
-    runs.write_json(folder(profile) / "environment.json", runs.environment())
+    environments = [runs.read_json(runs.run_folder(profile, name) / "environment.json") for name in trained]
+    same = all(environment == environments[0] for environment in environments)
+    runs.write_json(folder(profile) / "environment.json", environments[0] | {"the_same_for_all_runs": same})
     return True
 
 

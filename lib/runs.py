@@ -20,7 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 HOME = Path(os.environ.get("KIT_HOME", ROOT))  # where runs/, data/results/ and figures/ are written
 PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes", "datasets", "unsloth", "math-verify")
-RUN_KEYS = ("model", "regime", "alpha", "beta_inv", "normalization", "weight", "seed")
+RUN_KEYS = ("model", "regime", "alpha", "beta_inv", "normalization", "weight")
 
 
 class UsageError(ValueError):
@@ -32,7 +32,7 @@ def atomic(path: Path) -> Iterator[Path]:
     """Yields a temporary path in the same folder, which becomes `path` if the block ends without an exception."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial{path.suffix}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         yield temporary
         os.replace(temporary, path)
@@ -91,8 +91,6 @@ def environment() -> dict:
     """Versions, hardware and the git commit, for `environment.json`."""
     import torch
 
-    commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip()
-    dirty = subprocess.run(["git", "-C", ROOT, "status", "--porcelain", "-uno"], capture_output=True, text=True).stdout
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -101,21 +99,34 @@ def environment() -> dict:
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "packages": {name: metadata.version(name) for name in PACKAGES},
-        "git_commit": commit or None,
-        "git_dirty": bool(dirty.strip()),
+        "git_commit": _git("rev-parse", "HEAD"),
+        "git_changed_code": _git(
+            "status", "--porcelain", "--untracked-files=no", "lib", "notebooks", "profiles", "data/tiny"
+        ),
     }
 
 
+def _git(*command: str) -> str | None:
+    """What git prints about this checkout; None without git, without a checkout, or if it prints nothing."""
+    try:
+        done = subprocess.run(["git", "-C", ROOT, *command], capture_output=True, text=True)
+    except FileNotFoundError:
+        return None
+    return done.stdout.strip() or None
+
+
 def check_parameters(notebook: str, namespace: dict) -> None:
-    """Refuses upper-case names in `namespace` that the notebook's cell tagged `parameters` does not set.
+    """Refuses names in `namespace` that are a parameter misspelt: upper case and not set by the notebook's cell tagged
+    `parameters`, or set there in upper case.
 
     papermill only warns about a misspelt parameter and then runs with the default; this raises UsageError instead.
     """
     cells = read_json(ROOT / "notebooks" / f"{notebook}.ipynb")["cells"]
     source = next("".join(c["source"]) for c in cells if "parameters" in c["metadata"].get("tags", []))
     known = {t.id for node in ast.parse(source).body if isinstance(node, ast.Assign) for t in node.targets}
-    for name in sorted(n for n in namespace if n.isupper() and not n.startswith("_") and n not in known):
-        close = difflib.get_close_matches(name, known, 1)
+    names = [n for n in namespace if not n.startswith("_") and n not in known]
+    for name in sorted(n for n in names if n.isupper() or n.upper() in known):
+        close = difflib.get_close_matches(name.upper(), known, 1)
         advice = f"did you mean {close[0]}?" if close else f"this notebook has {', '.join(sorted(known))}."
         raise UsageError(f"Unknown parameter {name}: {advice}")
 
@@ -129,7 +140,8 @@ def load_profile(name: str) -> dict:
         names = sorted(p.stem for p in path.parent.glob("*.yaml"))
         raise UsageError(f"There is no profile {name!r}: choose one of {', '.join(names)}.")
     profile = yaml.safe_load(path.read_text(encoding="utf-8"))
-    missing = {"title", "seeds", "train", "evaluate", "runs"} ^ set(profile)
+    profile.setdefault("memory_mb", 1500)  # of one job, for Snakemake
+    missing = {"title", "seeds", "memory_mb", "train", "evaluate", "runs"} ^ set(profile)
     if missing:
         raise UsageError(
             f"{path.name} must have title, seeds, train, evaluate and runs, and nothing else: see {missing}."
@@ -144,6 +156,22 @@ def profile_runs(profile: dict) -> dict[str, dict]:
     """Every run of a profile by name, a copy for each seed."""
     rows = [run | {"seed": seed} for run in profile["runs"] for seed in profile["seeds"]]
     return {run_name(**row): row for row in rows}
+
+
+def base_name(model: str) -> str:
+    """The folder name of a base's own evaluation."""
+    return f"base-{model.rstrip('/').split('/')[-1]}"
+
+
+def evaluation_stem(data: str, split: str) -> str:
+    """The file name of an evaluation's results, less the ending: `arithmetic-test`."""
+    return f"{Path(data).stem}-{split}"
+
+
+def sweep(folder: Path) -> None:
+    """Removes what killed writers left behind in a folder that this process holds."""
+    for path in folder.rglob(".*.partial"):
+        path.unlink()
 
 
 def run_folder(profile: str, name: str) -> Path:

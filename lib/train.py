@@ -12,6 +12,8 @@ from pathlib import Path
 from lib import models, problems, regimes, runs
 from lib.runs import UsageError
 
+SCHEDULES = ("linear", "constant_with_warmup")
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -26,11 +28,11 @@ class Settings:
     seed: int = 0
     data: str = "arithmetic"
     train_problems: int = 4000
-    steps: int = 160
+    steps: int = 140
     prompts_per_step: int = 8
     completions_per_prompt: int = 8
     micro_batch: int = 64  # completions a forward and backward pass
-    learning_rate: float = 2.5e-4
+    learning_rate: float = 3e-4
     warmup_steps: int = 5
     lr_schedule: str = "linear"  # to 0 at the last step; or "constant_with_warmup"
     weight_decay: float = 0.01
@@ -41,7 +43,7 @@ class Settings:
     temperature: float = 1.0
     max_prompt_tokens: int = 32
     max_completion_tokens: int = 64
-    token_budget: int = 16_384  # padded tokens a likelihood pass
+    token_budget: int = 1024  # padded tokens a likelihood pass
     save_every: int = 20
 
     def resolved_regime(self) -> regimes.Regime:
@@ -52,6 +54,10 @@ class Settings:
         """Raises ValueError or UsageError, before anything is loaded, for settings that cannot be trained; else the model."""
         self.resolved_regime()
         batch = self.prompts_per_step * self.completions_per_prompt
+        if self.prompts_per_step < 1 or self.seed < 0:
+            raise UsageError("prompts_per_step must be at least 1, and seed not negative.")
+        if self.lr_schedule not in SCHEDULES:
+            raise UsageError(f"Unknown lr_schedule {self.lr_schedule!r}: choose one of {', '.join(SCHEDULES)}.")
         if self.completions_per_prompt < 2:
             raise UsageError("completions_per_prompt is below 2: the leave-one-out baseline needs at least 2.")
         if self.steps < 1 or self.save_every < 1:
@@ -62,6 +68,7 @@ class Settings:
             )
         if self.temperature <= 0:
             raise UsageError("temperature must be above 0 for training: 1 is the paper's.")
+        problems.load(self.data, "train", 1)
         return models.resolve(self.model)
 
 
@@ -80,7 +87,8 @@ def train(run: Path, chosen: Settings) -> Path:
     """
     source, run = chosen.check(), Path(run)
     with runs.lock(run):
-        _same_settings_or_new(run, chosen)
+        _same_settings_or_new(run, chosen, source)
+        runs.sweep(run)
         if finished(run):
             print(f"{run.name} is finished: nothing to train.")
             return run
@@ -97,11 +105,13 @@ def finished(run: Path) -> bool:
     return (Path(run) / "adapter" / "adapter_config.json").is_file()
 
 
-def _same_settings_or_new(run: Path, chosen: Settings) -> None:
+def _same_settings_or_new(run: Path, chosen: Settings, source: models.Source) -> None:
     path = run / "config.json"
     if not path.exists():
         return
-    before, now = runs.read_json(path)["settings"], dataclasses.asdict(chosen)
+    config = runs.read_json(path)
+    before = config["settings"] | {"weights": config["model"]["fingerprint"]}
+    now = dataclasses.asdict(chosen) | {"weights": source.fingerprint}
     if changed := [f"{k} ({before.get(k)} there, {v} here)" for k, v in now.items() if before.get(k) != v]:
         raise UsageError(
             f"{run} holds a run with other settings: {', '.join(changed)}. Name a new run, or delete that folder."
@@ -141,8 +151,11 @@ def _train(run: Path, chosen: Settings, source: models.Source, model, tokenizer)
     }
     runs.write_json(run / "environment.json", runs.environment())
     runs.write_json(run / "config.json", described)
-    trainer.train(resume_from_checkpoint=last_checkpoint(run / "checkpoints"))
-    _save_adapter(trainer.model, run)
+    checkpoint = last_checkpoint(run / "checkpoints")
+    if checkpoint is None or checkpoint.name != f"checkpoint-{chosen.steps}":
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        checkpoint = last_checkpoint(run / "checkpoints")
+    _save_adapter(checkpoint, run)
 
 
 def _rows(chosen: Settings, tokenizer):
@@ -161,8 +174,11 @@ def _rows(chosen: Settings, tokenizer):
     return Dataset.from_list(rows), len(train_set) - len(fits)
 
 
-def _save_adapter(model, run: Path) -> None:
-    partial = run / ".adapter.partial"
+def _save_adapter(checkpoint: Path, run: Path) -> None:
+    """The adapter of the last checkpoint, which is that of the last step, becomes the run's."""
+    partial = run / ".adapter"
     shutil.rmtree(partial, ignore_errors=True)
-    model.save_pretrained(partial)
+    partial.mkdir()
+    for name in ("adapter_model.safetensors", "adapter_config.json"):
+        shutil.copy(checkpoint / name, partial)
     partial.rename(run / "adapter")

@@ -215,7 +215,7 @@ class RunWriter(TrainerCallback):
             )
 
 
-def last_checkpoint(folder: Path) -> str | None:
+def last_checkpoint(folder: Path) -> Path | None:
     """The newest checkpoint that was written to its end; removes those that were not."""
     whole = []
     for path in folder.glob("checkpoint-*"):
@@ -223,4 +223,4 @@ def last_checkpoint(folder: Path) -> str | None:
             whole.append(path)
         else:
             shutil.rmtree(path)
-    return str(max(whole, key=lambda p: int(p.name.split("-")[1]))) if whole else None
+    return max(whole, key=lambda p: int(p.name.split("-")[1]), default=None)

@@ -122,11 +122,16 @@ def test_differently_written_right_answers_are_one_vote():
     assert evaluate._majority(group, 3) == 1.0
 
 
-def test_the_kl_of_a_base_is_zero_and_a_plan_is_checked(base, monkeypatch):
-    model, tokenizer = base
-    sampled, greedy = evaluate.measure(model, tokenizer, evaluate.Plan(problems=4, samples=3), has_adapter=False)
-    assert (sampled["policy_logprob"] == sampled["reference_logprob"]).all()
+def test_the_kl_of_an_untrained_adapter_is_zero_to_the_last_bit(policy):
+    model, tokenizer = policy
+    sampled, greedy = evaluate.measure(model, tokenizer, evaluate.Plan(problems=4, samples=3), has_adapter=True)
+    assert (sampled["policy_logprob"] == sampled["reference_logprob"]).all() and (
+        sampled["reference_logprob"] < 0
+    ).all()
     assert len(sampled) == 12 and len(greedy) == 4 and (sampled["length"] > 0).all()
+
+
+def test_a_plan_is_checked(monkeypatch):
     profile = {"evaluate": {"problem": 3}}
     monkeypatch.setattr(evaluate.runs, "load_profile", lambda _: profile)
     with pytest.raises(ValueError, match="Unknown evaluation settings problem"):

@@ -81,6 +81,8 @@ def test_task_reward_does_not_depend_on_its_weight():
         ({"name": "task", "alpha": 1}, "`task` has no likelihood term"),
         ({"name": "sharpen", "alpha": 0}, "has no likelihood term"),
         ({"name": "coin", "alpha": 1}, "is a control"),
+        ({"name": "coin", "normalization": "mean"}, "no likelihood term to normalise"),
+        ({"name": "sharpen", "weight": 0.5}, "only normalization 'weighted_mean' uses"),
         ({"name": "sharpen", "normalization": "median"}, "Unknown normalization 'median'"),
         ({"name": "sharpen", "normalization": "weighted_mean", "weight": -1}, "weight is -1"),
     ],

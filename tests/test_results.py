@@ -19,7 +19,8 @@ def table(tmp_path, monkeypatch):
     folder.mkdir(parents=True)
     shared = {"model": "b", "normalization": "sum", "problems": 10, "samples": 2, "length_mean": 8.0, "bare_share": 0.5}
     shared |= {"accuracy_sampled_low": 0.2, "accuracy_sampled_high": 0.9, "accuracy_greedy": 0.25, "kl": 0.0}
-    shared |= {"pass_at_1": 0.5, "pass_at_2": 0.75, "maj_at_1": 0.5, "maj_at_2": 0.6, "pass_at_2_low": 0.1}
+    shared |= {"pass_at_1": 0.5, "pass_at_2": 0.75, "maj_at_1": 0.5, "maj_at_2": 0.6}
+    shared |= {f"pass_at_{k}_{end}": value for k in (1, 2) for end, value in (("low", 0.1), ("high", 0.9))}
     rows = [
         {"run": "base-b", "regime": "base", "alpha": None, "beta_inv": None, "seed": None, "accuracy_sampled": 0.5},
         {"run": "r1", "regime": "tilted", "alpha": 2, "beta_inv": 100, "seed": 0, "accuracy_sampled": 0.8},
@@ -75,7 +76,7 @@ def test_lines_show_the_data(table):
     np.testing.assert_allclose(
         by_label["task"].get_ydata()[2:8], np.arange(20, 80, 10)
     )  # a straight line stays straight
-    assert ax.get_xlabel() == "training step (updates)"
+    assert ax.get_xlabel().startswith("training step (updates")
     plt.close("all")
 
 
@@ -86,6 +87,36 @@ def test_accuracies_and_pass_curves_show_the_data(table):
     assert [text.get_text() for text in ax.get_yticklabels()] == ["base", "tilted α=2 β⁻¹=100", "task"]
     assert [c.lines[0].get_xdata()[0] for c in ax.containers] == [50.0, 90.0, 80.0]
     plt.close("all")
+
+
+def test_side_by_side_panels_keep_their_own_row_labels(table):
+    """Shared axes once labelled one base's rows with the other's regimes: panels of different rows must not share them."""
+    import json
+
+    cells = json.loads((runs.ROOT / "notebooks" / "07_compare.ipynb").read_text())["cells"]
+    drawing = next("".join(c["source"]) for c in cells if "figures.accuracies(" in "".join(c["source"]))
+    assert "sharey=False" in drawing
+    _, axes = plt.subplots(1, 2, sharey=False)
+    figures.accuracies(axes[0], table[0][table[0]["regime"] != "tilted"])
+    figures.accuracies(axes[1], table[0])
+    assert [text.get_text() for text in axes[0].get_yticklabels()] == ["base", "task"]
+    assert all(ax.yaxis.get_inverted() for ax in axes)
+    plt.close("all")
+
+
+def test_the_legend_names_every_label_of_every_panel_once():
+    figure, axes = plt.subplots(1, 2)
+    axes[0].plot([1], label="task")
+    axes[1].plot([1], label="task")
+    axes[1].plot([1], label="coin")
+    figures.legend(figure, axes)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["task", "coin"]
+    plt.close("all")
+
+
+def test_labels_of_one_regime_look_different():
+    looks = figures.styles([("tempered", "α=1.25"), ("tempered", "α=2"), ("tempered", "α=4"), ("task", "task")])
+    assert len({(look["color"], str(look["markerfacecolor"])) for look in looks.values()}) == 4
 
 
 def test_smoothing_by_hand():

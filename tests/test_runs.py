@@ -85,6 +85,8 @@ def test_a_misspelt_parameter_is_refused_with_the_right_one():
     runs.check_parameters("05_train", good)
     with pytest.raises(UsageError, match="Unknown parameter REGIMEN: did you mean REGIME"):
         runs.check_parameters("05_train", good | {"REGIMEN": "task"})
+    with pytest.raises(UsageError, match="Unknown parameter alpha: did you mean ALPHA"):
+        runs.check_parameters("05_train", good | {"alpha": 2})
     with pytest.raises(UsageError, match="Unknown parameter QQQ: this notebook has ALPHA"):
         runs.check_parameters("05_train", good | {"QQQ": 1})
 

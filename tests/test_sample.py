@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from lib import likelihood, models, problems
+from lib import likelihood, models, problems, tiny
 from lib.sample import Sampler, sample
 
 
@@ -58,6 +58,19 @@ def test_samples_come_from_the_model_at_temperature_1(base):
     share = np.mean([c.ids[0] == box for c in drawn])
     exact = np.exp(likelihood.sequence_scores(model, [prompt], [[box]], tokenizer.pad_token_id).logprob[0])
     assert abs(share - exact) < 4 * np.sqrt(exact * (1 - exact) / count)
+
+
+def test_nothing_comes_from_the_models_own_generation_config(tmp_path):
+    """Some instruct models ship a repetition penalty or a top_k; neither may reach training or evaluation."""
+    model, tokenizer = tiny.build_model(), tiny.build_tokenizer()
+    model.generation_config.update(do_sample=True, repetition_penalty=1.5, min_p=0.9, top_k=1, temperature=0.1)
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    loaded, tokenizer = models.load(models.resolve(str(tmp_path)), 64)
+    kept = {k: v for k, v in loaded.generation_config.to_diff_dict().items() if v is not None}
+    assert set(kept) <= {"bos_token_id", "eos_token_id", "pad_token_id", "transformers_version", "_from_model_config"}
+    drawn = sample(loaded, tokenizer, [[1, 4, 7, 5]] * 300, Sampler(max_tokens=1))
+    assert len({c.ids[0] for c in drawn}) > 20  # near uniform over 30 tokens, which any of the four would prevent
 
 
 def test_training_mode_is_restored(base):

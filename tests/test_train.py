@@ -92,7 +92,8 @@ def test_the_loss_is_rloos(run):
         rewards = frame["reward"].to_numpy().reshape(-1, group)
         others = (rewards.sum(1, keepdims=True) - rewards) / (group - 1)
         advantage, length = (rewards - others).ravel(), frame["length"].to_numpy()
-        assert frame["problem_id"].to_numpy().reshape(-1, group).T.tolist()[0] == frame["problem_id"].tolist()[::group]
+        problems_of_groups = frame["problem_id"].to_numpy().reshape(-1, group)
+        assert (problems_of_groups == problems_of_groups[:, :1]).all()
         assert row["loss"] == pytest.approx(-(advantage * length).sum() / length.sum(), rel=FLOAT32, abs=FLOAT32)
 
 
@@ -102,6 +103,27 @@ def test_a_finished_run_is_not_repeated(run, capsys):
     train.train(folder, chosen)
     assert "is finished" in capsys.readouterr().out
     assert (folder / "metrics.jsonl").read_bytes() == before
+
+
+def test_a_run_killed_before_its_adapter_was_saved_does_not_take_another_step(run, tmp_path):
+    """The last checkpoint is whole, the adapter is not there: nothing is left to train. Killed writers left litter."""
+    folder, chosen = run
+    copy = shutil.copytree(folder, tmp_path / "run")
+    shutil.rmtree(copy / "adapter")
+    litter = copy / "completions" / ".step-00001.parquet.123.partial"
+    litter.write_text("half")
+    train.train(copy, chosen)
+    assert (copy / "metrics.jsonl").read_bytes() == (folder / "metrics.jsonl").read_bytes()
+    weights = "adapter/adapter_model.safetensors"
+    assert (copy / weights).read_bytes() == (folder / weights).read_bytes()
+    assert not litter.exists()
+
+
+def test_a_run_on_other_weights_is_refused(run, monkeypatch):
+    folder, chosen = run
+    monkeypatch.setattr(models, "_fingerprint", lambda _: "other")
+    with pytest.raises(UsageError, match="weights \\(.* there, other here\\)"):
+        train.train(folder, chosen)
 
 
 def test_another_run_in_the_same_folder_is_refused(run):
@@ -122,6 +144,10 @@ def test_another_run_in_the_same_folder_is_refused(run):
         ({"completions_per_prompt": 1, "micro_batch": 2}, "completions_per_prompt is below 2"),
         ({"micro_batch": 3}, "micro_batch 3 does not divide the 8 completions"),
         ({"steps": 0}, "at least 1"),
+        ({"prompts_per_step": 0}, "prompts_per_step must be at least 1"),
+        ({"seed": -1}, "seed not negative"),
+        ({"data": "nowhere.jsonl"}, "There is no file nowhere.jsonl"),
+        ({"lr_schedule": "cosines"}, "Unknown lr_schedule 'cosines'"),
         ({"temperature": 0.0}, "temperature must be above 0"),
     ],
 )
@@ -201,9 +227,7 @@ def test_a_killed_run_ends_like_one_that_was_not(tmp_path):
     child.send_signal(signal.SIGKILL)
     child.wait()
     assert not train.finished(killed)
-    checkpoint = sorted((killed / "checkpoints").glob("checkpoint-*"))[0]
-    shutil.copytree(checkpoint, killed / "checkpoints" / "checkpoint-5")
-    (killed / "checkpoints" / "checkpoint-5" / "complete").unlink(missing_ok=True)
+    (killed / "checkpoints" / "checkpoint-5").mkdir()
     subprocess.run([sys.executable, "-c", PROGRAM, killed], check=True, capture_output=True)
     assert comparable(killed) == comparable(whole) and len(comparable(whole)) == 6
     weights = "adapter/adapter_model.safetensors"
