@@ -3,6 +3,7 @@
 `summary.csv` has a row a run and a row a base, `steps.csv` a row a run and training step.
 """
 
+import re
 import sys
 from pathlib import Path
 
@@ -74,6 +75,11 @@ def label(row: pd.Series) -> str:
     )
 
 
+def largest_k(summary: pd.DataFrame) -> int:
+    """The largest k that pass@k and maj@k were computed for."""
+    return max(int(c.removeprefix("pass_at_")) for c in summary if re.fullmatch(r"pass_at_\d+", c))
+
+
 def lines(steps: pd.DataFrame, model: str) -> dict[tuple[str, str], pd.DataFrame]:
     """The rows of `steps` of one model, by (regime, label), in the order of the profile."""
     return dict(list(steps[steps["model"] == model].groupby(["regime", "label"], sort=False)))
@@ -82,7 +88,7 @@ def lines(steps: pd.DataFrame, model: str) -> dict[tuple[str, str], pd.DataFrame
 def markdown(profile: str) -> str:
     """The README's table of a profile, a row a run and a row a base."""
     summary, _ = load(profile)
-    most = max(int(c.split("_")[-1]) for c in summary if c.startswith("pass_at_") and c.split("_")[-1].isdigit())
+    most = largest_k(summary)
     head = f"| base | regime | seed | accuracy, sampled (95%) | greedy | pass@{most} | maj@{most} | length | bare | KL(π‖p) |"
     rows = [head, "|---|---|---|---|---|---|---|---|---|---|"]
     for _, r in summary.sort_values(["model", "run"], key=lambda c: c.str.replace("base-", " ")).iterrows():
