@@ -124,7 +124,7 @@ def check_parameters(notebook: str, namespace: dict) -> None:
     cells = read_json(ROOT / "notebooks" / f"{notebook}.ipynb")["cells"]
     source = next("".join(c["source"]) for c in cells if "parameters" in c["metadata"].get("tags", []))
     known = {t.id for node in ast.parse(source).body if isinstance(node, ast.Assign) for t in node.targets}
-    names = [n for n in namespace if not n.startswith("_") and n not in known]
+    names = [n for n in namespace if not n.startswith("_") and n not in {*known, "In", "Out"}]  # In, Out: IPython's own
     for name in sorted(n for n in names if n.isupper() or n.upper() in known):
         close = difflib.get_close_matches(name.upper(), known, 1)
         advice = f"did you mean {close[0]}?" if close else f"this notebook has {', '.join(sorted(known))}."

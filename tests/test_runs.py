@@ -83,6 +83,7 @@ def test_names_tell_runs_apart():
 def test_a_misspelt_parameter_is_refused_with_the_right_one():
     good = {"PROFILE": "quick", "REGIME": "task", "In": [], "_": 1, "lower": 2}
     runs.check_parameters("05_train", good)
+    runs.check_parameters("04_base_model", {"BASE": "one_wording", "OUT": "x", "In": [], "Out": {}})
     with pytest.raises(UsageError, match="Unknown parameter REGIMEN: did you mean REGIME"):
         runs.check_parameters("05_train", good | {"REGIMEN": "task"})
     with pytest.raises(UsageError, match="Unknown parameter alpha: did you mean ALPHA"):
