@@ -98,7 +98,7 @@ def _fields(chosen, output_dir: Path) -> dict[str, object]:
 
 
 class RegimeReward:
-    """A TRL reward function: R of each completion of a step, and in `last_row` and `last_completions` what went into it."""
+    """A TRL reward function: R of each completion of a step; `last_row` has the means of what went into it."""
 
     __name__ = "regime_reward"
 
