@@ -24,6 +24,7 @@ class Measurement:
 
 def load(folder: Path):
     """(model, tokenizer) of a base as it is stored, in float32."""
+    models.quiet()
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     model, tokenizer = AutoModelForCausalLM.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)

@@ -83,10 +83,15 @@ def _resolve_on_hub(model: str) -> Source:
         ) from error
 
 
+def quiet() -> None:
+    """Keeps notices of libraries about themselves out of notebooks; their errors stay."""
+    for name in ("torch.utils._pytree", "torchao", "bitsandbytes"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
 def import_unsloth():
     """Imports Unsloth, which must come before trl, transformers and peft do any work, without its chatter."""
-    logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    quiet()
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
     with warnings.catch_warnings():
