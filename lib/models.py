@@ -13,7 +13,7 @@ from pathlib import Path
 from lib import tiny
 from lib.runs import UsageError
 
-OFFLINE_CHOICE = f"the models that come with the kit need no hub: {', '.join(tiny.BASES)}"
+OFFLINE_CHOICE = f"the models of the kit need no hub: {', '.join(tiny.BASES)}"
 LORA_TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
 
@@ -44,7 +44,7 @@ def resolve(model: str) -> Source:
         return Source(model, str(folder), fingerprint=_fingerprint(folder))
     if model.startswith((".", "/", "~")) or model.count("/") != 1:
         raise UsageError(
-            f"There is no model {model!r}: give a folder, a hub id such as owner/name, or one of ours; {OFFLINE_CHOICE}."
+            f"There is no model {model!r}: give a folder, or a hub id such as owner/name; {OFFLINE_CHOICE}."
         )
     return _resolve_on_hub(model)
 
@@ -68,19 +68,19 @@ def _resolve_on_hub(model: str) -> Source:
         return Source(model, model, Path(cached).parent.name)
     try:
         return Source(model, model, HfApi().model_info(model, timeout=10).sha)
-    except GatedRepoError as error:
+    except GatedRepoError:
         raise UsageError(
             f"{model} is gated: accept its licence on its hub page and log in with `hf auth login`."
-        ) from error
-    except RepositoryNotFoundError as error:
+        ) from None
+    except RepositoryNotFoundError:
         raise UsageError(
             f"There is no model {model!r} on the hub (or it is private): check the name; {OFFLINE_CHOICE}."
-        ) from error
+        ) from None
     except Exception as error:  # whatever the network stack raises
         raise UsageError(
             f"{model} is not in the local cache and the hub cannot be reached ({type(error).__name__}): "
-            f"connect and try again, or go on offline, for {OFFLINE_CHOICE}."
-        ) from error
+            f"connect and try again, or go on offline; {OFFLINE_CHOICE}."
+        ) from None
 
 
 def quiet() -> None:

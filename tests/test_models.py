@@ -35,7 +35,7 @@ def _hub_says(monkeypatch, error):
 
 def test_an_unreachable_hub_is_said_and_the_offline_choice_named(monkeypatch):
     _hub_says(monkeypatch, requests.exceptions.ConnectTimeout("no route"))
-    with pytest.raises(UsageError, match="hub cannot be reached .*offline, for .*one_wording"):
+    with pytest.raises(UsageError, match="hub cannot be reached .*offline; .*one_wording"):
         models.resolve("Qwen/Qwen2.5-3B-Instruct")
 
 
