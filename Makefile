@@ -27,7 +27,7 @@ bench: $(READY)  ## Speed, as ratios within one run
 	@$(BIN)/python -m tests.bench
 
 lab: $(READY)  ## JupyterLab on localhost; open the address with the token that it prints
-	@$(BIN)/jupyter lab --ip=127.0.0.1 --no-browser --notebook-dir=notebooks
+	@$(BIN)/jupyter lab --ip=127.0.0.1 --no-browser --notebook-dir=notebooks $(if $(filter 0,$(shell id -u)),--allow-root)
 
 table: $(READY)  ## Puts the table of PROFILE's results into README.md
 	@$(BIN)/python -m lib.results $(PROFILE)

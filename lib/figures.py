@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from lib import runs
 
-# Okabe and Ito's colours, in an order of clearly falling lightness where lines cross; dashes and markers do it in grey
+# Okabe and Ito's colours; in grey some are alike, so every regime has its own dash and marker as well
 STYLE = {
     "base": ("#000000", ":", "x"),
     "task": ("#0072B2", "-", "o"),

@@ -175,7 +175,9 @@ def sweep(folder: Path) -> None:
 
 
 def run_folder(profile: str, name: str) -> Path:
-    """Where a run of a profile lives; a base's evaluation lives in `base-<model>`."""
+    """Where a run of a profile lives; a base's evaluation lives in `base-<model>`. UsageError for a name that is a path."""
+    if name in ("", ".", "..") or Path(name).name != name:
+        raise UsageError(f"{name!r} is no name for a run: it becomes a folder's name, so leave out slashes.")
     return HOME / "runs" / profile / name
 
 

@@ -132,7 +132,7 @@ def test_notebooks_run_through_papermill(name, home, tmp_path):
         ("05_train", ["-p", "REGIMEE", "task"], "Unknown parameter REGIMEE: did you mean REGIME?"),
         ("05_train", ["-p", "REGIME", "sharp"], "Unknown regime 'sharp'"),
         ("05_train", ["-p", "MODEL", "nowhere"], "There is no model 'nowhere'"),
-        ("06_evaluate", ["-p", "RUN", "nowhere"], "is not finished: train it first"),
+        ("06_evaluate", ["-p", "RUN", "nowhere"], "is not there: check its name"),
         ("07_compare", ["-p", "PROFIL", "smoke"], "Unknown parameter PROFIL: did you mean PROFILE?"),
     ],
 )

@@ -80,6 +80,12 @@ def test_names_tell_runs_apart():
     assert runs.run_name("b", "sharpen", 0, 2, None, "weighted_mean", 0.5) == "b-sharpen-a2-weighted_mean-w0.5-s0"
 
 
+@pytest.mark.parametrize("name", ["../../x", "a/b", "/x", "..", "."])
+def test_a_run_cannot_leave_its_folder(name):
+    with pytest.raises(UsageError, match="is no name for a run"):
+        runs.run_folder("quick", name)
+
+
 def test_a_misspelt_parameter_is_refused_with_the_right_one():
     good = {"PROFILE": "quick", "REGIME": "task", "In": [], "_": 1, "lower": 2}
     runs.check_parameters("05_train", good)
