@@ -44,7 +44,7 @@ def sample(
 ) -> list[Completion]:
     """One completion for each of N prompts (repeat a prompt for several). `first_not` bans ids as a first token.
 
-    `progress` names the progress bar; without it there is none. The model's training mode is restored.
+    `progress` names the progress bar; without it there is none. The model's training mode is restored, also after an error.
     """
     from transformers import GenerationConfig
 
@@ -62,12 +62,17 @@ def sample(
     training, completions = model.training, []
     model.eval()
     torch.manual_seed(sampler.seed)
-    with torch.no_grad(), tqdm(total=len(prompt_ids), desc=progress, disable=progress is None, unit="sample") as bar:
-        for start in range(0, len(prompt_ids), sampler.batch_size):
-            batch = prompt_ids[start : start + sampler.batch_size]
-            completions += _generate(model, tokenizer, batch, config, ends)
-            bar.update(len(batch))
-    model.train(training)
+    try:
+        with (
+            torch.no_grad(),
+            tqdm(total=len(prompt_ids), desc=progress, disable=progress is None, unit="sample") as bar,
+        ):
+            for start in range(0, len(prompt_ids), sampler.batch_size):
+                batch = prompt_ids[start : start + sampler.batch_size]
+                completions += _generate(model, tokenizer, batch, config, ends)
+                bar.update(len(batch))
+    finally:
+        model.train(training)
     return completions
 
 

@@ -1,6 +1,7 @@
 """Sampling with every setting explicit."""
 
 import numpy as np
+import pytest
 import torch
 
 from lib import likelihood, models, problems, tiny
@@ -77,5 +78,8 @@ def test_training_mode_is_restored(base):
     model, tokenizer = base
     model.train()
     sample(model, tokenizer, _prompts(tokenizer, 1), Sampler(max_tokens=2))
+    assert model.training
+    with pytest.raises(RuntimeError):  # an empty prompt, inside generation
+        sample(model, tokenizer, [[]], Sampler(max_tokens=2))
     assert model.training
     model.eval()
