@@ -1,23 +1,9 @@
-"""`make bench`: what a step's parts cost, as ratios within one run on the embedded base.
-
-Absolute seconds differ between machines; the ratios are what to compare.
-"""
-
-import time
+"""What a training step's parts cost on the embedded base: generation against likelihood."""
 
 from lib import models, problems
 from lib.likelihood import sequence_scores
 from lib.sample import Sampler, sample
-
-
-def seconds(action, repeats: int = 5) -> float:
-    """The fastest of a few runs, after one that is not counted."""
-    times = []
-    for _ in range(repeats + 1):
-        started = time.perf_counter()
-        action()
-        times.append(time.perf_counter() - started)
-    return min(times[1:])
+from tests.bench import seconds
 
 
 def main() -> None:
@@ -36,7 +22,3 @@ def main() -> None:
     print(f"policy likelihood / generation     {policy / generation:6.2f}")
     print(f"reference likelihood / generation  {reference / generation:6.2f}")
     print(f"one at a time / micro-batches      {single / policy:6.2f}")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,11 @@
+"""`python -m tests.bench` runs every benchmark of this folder, `python -m tests.bench likelihood` one."""
+
+import importlib
+import pkgutil
+import sys
+
+from tests import bench
+
+for name in sys.argv[1:] or sorted(m.name for m in pkgutil.iter_modules(bench.__path__) if m.name != "__main__"):
+    print(f"\n== {name}", flush=True)
+    importlib.import_module(f"tests.bench.{name}").main()
