@@ -1,0 +1,119 @@
+"""Paths through the simplex: the flow of every regime, sharpening in rounds, growth of differences, and a trainer's noise.
+
+Time has no unit: rate × steps of a gradient method. `log π` rows are log-probabilities in nats over the N completions of a
+`theory.Enumerated`. Optima and gradients are `lib.theory`; drawing is `lib.figures`.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from lib import regimes, theory
+from lib.regimes import Regime, Signals
+from lib.theory import Enumerated
+
+
+def natural_flow(regime: Regime, toy: Enumerated, log_start, times) -> np.ndarray:
+    """log π_t of d/dt log π = R − E_π[R], the natural-gradient (replicator) flow, at each of `times`, [len(times), N].
+
+    In closed form. With R = a − c·log π: log π_t = e^{−ct}·log π_0 + (1 − e^{−ct})/c·a, normalised, and for c = 0 simply
+    log π_0 + t·a. Completions that the start cannot write stay at 0.
+    """
+    a, c = theory.pull(regime, toy)
+    times = np.asarray(times, dtype=float)[:, None]
+    kept, gained = np.exp(-c * times), -np.expm1(-c * times) / c if c > 0 else times
+    possible = np.isfinite(log_start) & np.isfinite(a)
+    start, a = np.where(possible, log_start, 0.0), np.where(possible, a, 0.0)
+    return theory.normalise(np.where(possible, kept * start + gained * a, -np.inf))
+
+
+def velocity(regime: Regime, toy: Enumerated, policy) -> np.ndarray:
+    """dπ/dt of the natural-gradient flow at a point of the simplex, [N]: π·(R − E_π[R]); it sums to 0."""
+    return theory.gradient(regime, toy, theory.log_of(policy))
+
+
+def sharpen_in_rounds(log_p, alpha: float, rounds: int) -> np.ndarray:
+    """π_{t+1} ∝ π_t^α from π_0 = p, [rounds + 1, N]: each round's optimum is the next round's reference. π_t ∝ p^(α^t)."""
+    path = [theory.normalise(log_p)]
+    for _ in range(rounds):
+        path.append(theory.power(path[-1], alpha))
+    return np.array(path)
+
+
+def log_odds_distance(log_q, log_p) -> np.ndarray:
+    """The largest difference between two policies in the log-odds of any pair of completions, in nats, [..., N] to [...].
+
+    Hilbert's projective distance: the range of log q − log p. Both must give every completion a probability above 0.
+    """
+    return np.ptp(np.asarray(log_q) - np.asarray(log_p), axis=-1)
+
+
+def exponent(times, distances) -> float:
+    """λ of the least-squares fit distances ∝ e^{λ·times}: for a map, its Lyapunov exponent in nats a round."""
+    return float(np.polyfit(times, np.log(distances), 1)[0])
+
+
+def log_odds_error(rng, alpha: float, epsilon: float, lengths: tuple[int, int], systematic: bool, draws: int):
+    """Errors of α·(log p(y1) − log p(y2)), in nats, [draws]: y1 and y2 have `lengths` tokens, none of them shared.
+
+    Every token's log p is off by ε: with a random sign each (independent), or always upwards (systematic).
+    """
+    sums = []
+    for length in lengths:
+        # the number of upward errors among `length` is all that counts
+        upward = np.full(draws, length) if systematic else rng.binomial(length, 0.5, draws)
+        sums.append(epsilon * (2 * upward - length))
+    return alpha * (sums[0] - sums[1])
+
+
+class Stochastic(NamedTuple):
+    """A sampled run: `log_policy` [steps + 1, N], and the squared length of each step's gradient estimate, [steps]."""
+
+    log_policy: np.ndarray
+    squared_norm: np.ndarray
+
+
+def rloo(regime: Regime, toy: Enumerated, log_start, steps: int, group: int, rate: float, seed: int = 0) -> Stochastic:
+    """RLOO on a tabular softmax policy: what a trainer does to one problem, `group` sampled completions a step.
+
+    The rewards are the regime's own (`lib.regimes`, coins tossed), the baseline is the mean reward of the other completions, and
+    nothing is divided by a standard deviation. In expectation a step is one of `theory.ascend`.
+    """
+    if group < 2:
+        raise ValueError(f"group is {group}: leave-one-out needs at least 2 completions a step.")
+    rng, path, norms = np.random.default_rng(seed), [theory.normalise(log_start)], []
+    for step in range(steps):
+        policy = np.exp(path[-1])
+        drawn = rng.choice(len(policy), group, p=policy / policy.sum())
+        scored = regime.reward(
+            Signals(
+                task_reward=toy.reward[drawn],
+                reference_logprob=toy.log_p[drawn],
+                policy_logprob=path[-1][drawn],
+                length=toy.length[drawn],
+                format_reward=toy.well_formed[drawn],
+                coin=regimes.coin(seed, step, group),
+            )
+        )
+        advantage = group / (group - 1) * (scored - scored.mean())
+        estimate = np.bincount(drawn, advantage, len(policy)) / group  # Σ A·(e_y − π) / G, and the A sum to 0
+        norms.append(estimate @ estimate)
+        path.append(theory.normalise(path[-1] + rate * estimate))
+    return Stochastic(np.array(path), np.array(norms))
+
+
+def rloo_variance(regime: Regime, toy: Enumerated, log_policy, group: int) -> float:
+    """The exact variance of RLOO's gradient estimate, summed over the N logits, for `group` completions.
+
+    The estimate is a U-statistic with the kernel h = ½(R_i − R_j)(s_i − s_j), where s = e_y − π is the score, so its variance is
+    [4(G−2)·ζ₁ + 2·ζ₂] / (G(G−1)) (Hoeffding 1948), with ζ₁ = Var E[h | y_i] and ζ₂ = Var h, each summed over logits. Because
+    ‖s_i − s_j‖² = 2 for y_i ≠ y_j, E‖h‖² is simply Var(R). A tossed coin adds its own variance, ¼.
+    """
+    policy, scored = np.exp(log_policy), theory.reward(regime, toy, log_policy)
+    slope, noise = theory.gradient(regime, toy, log_policy), 0.25 if regime.name == "coin" else 0.0
+    gain = np.where(policy > 0, scored, 0.0) - theory.expected(log_policy, scored)
+    score_norm = 1 - 2 * policy + policy @ policy
+    projected = (gain**2 + noise) * score_norm + 2 * gain * (slope - policy @ slope) + slope @ slope
+    first = policy @ projected / 4 - slope @ slope
+    second = policy @ gain**2 + noise * (1 - policy @ policy) - slope @ slope
+    return float((4 * (group - 2) * first + 2 * second) / (group * (group - 1)))

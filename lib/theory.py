@@ -1,0 +1,217 @@
+"""Enumerated distributions, exactly: what every regime's optimum is, how good it is, and the gradient that leads there.
+
+A distribution is an array of log-probabilities in nats, one entry a completion; −inf is a completion that cannot happen.
+Everything stays in log space, so that α = 10^4 and probabilities of 1e-300 are no special case. Sequence models, whose
+completions are too many to list, are `lib.sequences`; paths through time are `lib.dynamics`; drawing is `lib.figures`.
+"""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from lib.regimes import Regime, Signals
+
+TIE = 1e-9  # nats; completions closer than this to the likeliest one share the mode with it
+
+
+@dataclass(frozen=True)
+class Enumerated:
+    """A problem whose N completions are all listed; every field has shape [N].
+
+    `log_p` is the reference's log p(y|x), normalised; `reward` the task reward r; `length` counts tokens; `well_formed` is what
+    the `format` control rewards. Build one by `enumerated`, which checks.
+    """
+
+    log_p: np.ndarray
+    reward: np.ndarray
+    length: np.ndarray
+    well_formed: np.ndarray = field(repr=False)
+
+
+def enumerated(probability, reward, length=1.0, well_formed=1.0) -> Enumerated:
+    """An `Enumerated` from probabilities [N] that sum to 1 (within 1e-9); zeros are allowed. Scalars are spread.
+
+    Raises ValueError for what is no distribution, and for a reward or length that is not finite or of another shape.
+    """
+    probability = np.asarray(probability, dtype=float)
+    if probability.ndim != 1 or not np.all(probability >= 0) or abs(probability.sum() - 1) > 1e-9:
+        raise ValueError("The probabilities must be a list of numbers that are not negative and sum to 1.")
+    columns = [np.broadcast_to(np.asarray(c, dtype=float), probability.shape) for c in (reward, length, well_formed)]
+    if not all(np.isfinite(column).all() for column in columns) or np.any(columns[1] <= 0):
+        raise ValueError("Rewards must be finite numbers and lengths must be above 0.")
+    return Enumerated(log_of(probability), *columns)
+
+
+def log_of(probability) -> np.ndarray:
+    """Natural logarithms, −inf for zeros, without a warning."""
+    probability = np.asarray(probability, dtype=float)
+    return np.log(probability, out=np.full(probability.shape, -np.inf), where=probability > 0)
+
+
+def scale(log_p, alpha: float) -> np.ndarray:
+    """α·log p, [..., N]; what cannot happen still cannot, also for α = 0. What no float can hold becomes −inf."""
+    log_p = np.asarray(log_p, dtype=float)
+    with np.errstate(over="ignore"):
+        return np.multiply(log_p, alpha, out=np.full(log_p.shape, -np.inf), where=np.isfinite(log_p))
+
+
+def log_partition(log_weights) -> np.ndarray:
+    """log Σ exp over the last axis, [..., N] to [...]; −inf where all weights are zero."""
+    log_weights = np.asarray(log_weights, dtype=float)
+    top = log_weights.max(axis=-1, keepdims=True)
+    top = np.where(np.isfinite(top), top, 0.0)
+    return log_of(np.exp(log_weights - top).sum(axis=-1)) + top[..., 0]
+
+
+def normalise(log_weights) -> np.ndarray:
+    """Log-probabilities from log-weights, [..., N]. Raises ValueError where nothing is possible, or a weight is no number."""
+    total = log_partition(log_weights)
+    if not np.isfinite(total).all():
+        raise ValueError("These weights are no distribution: all are zero, or one is infinite or not a number.")
+    return np.asarray(log_weights, dtype=float) - total[..., None]
+
+
+def power(log_p, alpha: float) -> np.ndarray:
+    """The log of p^α, normalised, [..., N]: sharper than p for α > 1. α = 0 is uniform on what p can do."""
+    return normalise(scale(log_p, alpha))
+
+
+def tilt(log_p, reward, alpha: float, beta_inv: float) -> np.ndarray:
+    """The log of p^α·exp(β⁻¹·r), normalised, [..., N]: the optimum of `tilted`, and for β⁻¹ = 0 of `tempered`."""
+    return normalise(scale(log_p, alpha) + beta_inv * np.asarray(reward, dtype=float))
+
+
+def mode(log_p, tie: float = TIE) -> np.ndarray:
+    """The limit of p^α for α → ∞, [..., N]: uniform on the likeliest completion and on those within `tie` nats of it."""
+    log_p = np.asarray(log_p, dtype=float)
+    return normalise(np.where(log_p >= log_p.max(axis=-1, keepdims=True) - tie, 0.0, -np.inf))
+
+
+def expected(log_q, values) -> np.ndarray:
+    """E_q[values], [..., N] to [...]; a value of what cannot happen does not count, whatever it is."""
+    q = np.exp(np.asarray(log_q, dtype=float))
+    values = np.broadcast_to(np.asarray(values, dtype=float), q.shape)
+    return np.multiply(q, values, out=np.zeros(q.shape), where=q > 0).sum(axis=-1)
+
+
+def covariance(log_q, first, second) -> np.ndarray:
+    """Cov_q(first, second), [..., N] to [...], from centred values."""
+    possible = np.exp(log_q) > 0
+    first, second = (np.where(possible, values, 0.0) for values in (first, second))
+    centred = first - expected(log_q, first)[..., None]
+    return expected(log_q, centred * (second - expected(log_q, second)[..., None]))
+
+
+def kl(log_q, log_p) -> np.ndarray:
+    """KL(q‖p) in nats, [..., N] to [...]; inf where q can do what p cannot."""
+    log_q, log_p = np.broadcast_arrays(np.asarray(log_q, dtype=float), np.asarray(log_p, dtype=float))
+    return expected(log_q, np.subtract(log_q, log_p, out=np.zeros(log_q.shape), where=np.isfinite(log_q)))
+
+
+def entropy(log_q) -> np.ndarray:
+    """Shannon entropy in nats, [..., N] to [...]."""
+    return -expected(log_q, log_q)
+
+
+def effective_number(log_q) -> np.ndarray:
+    """exp(entropy): how many equally likely completions would be as diverse, [..., N] to [...]."""
+    return np.exp(entropy(log_q))
+
+
+def total_variation(log_q, log_p) -> np.ndarray:
+    """½ Σ |q − p|, the largest difference in the probability of any event, [..., N] to [...]."""
+    return 0.5 * np.abs(np.exp(log_q) - np.exp(log_p)).sum(axis=-1)
+
+
+def accuracy_slopes(toy: Enumerated, alpha: float, beta_inv: float = 0.0) -> tuple[float, float]:
+    """(d/dα, d/dβ⁻¹) of E_{π*}[r] for π* ∝ p^α·exp(β⁻¹·r): Cov_{π*}(r, log p) and Var_{π*}(r).
+
+    The moments of an exponential family whose parameters are α and β⁻¹; both hold at every α and β⁻¹, for any reward.
+    """
+    log_q = tilt(toy.log_p, toy.reward, alpha, beta_inv)
+    return float(covariance(log_q, toy.reward, toy.log_p)), float(covariance(log_q, toy.reward, toy.reward))
+
+
+def answer_marginal(log_p, answers: Sequence[Hashable]) -> dict[Hashable, float]:
+    """The log-probability of each answer: log Σ p(y) over the completions y that give it."""
+    groups: dict[Hashable, list[float]] = {}
+    for log_probability, answer in zip(np.asarray(log_p, dtype=float), answers, strict=True):
+        groups.setdefault(answer, []).append(log_probability)
+    return {answer: float(log_partition(group)) for answer, group in groups.items()}
+
+
+def sharpen_answers(log_p, answers: Sequence[Hashable], alpha: float) -> np.ndarray:
+    """p with its answer marginal raised to α and p(y | answer) kept, [N]; α → ∞ is majority vote with endless samples."""
+    marginal = answer_marginal(log_p, answers)
+    sharpened = dict(zip(marginal, power(list(marginal.values()), alpha)))
+    change = {a: sharpened[a] - marginal[a] if np.isfinite(marginal[a]) else 0.0 for a in marginal}
+    return np.asarray(log_p, dtype=float) + np.array([change[answer] for answer in answers])
+
+
+def reward(regime: Regime, toy: Enumerated, log_policy) -> np.ndarray:
+    """The regime's own reward R of every completion under a policy [N], from `lib.regimes`; the coin counts its mean, ½.
+
+    −inf where the reference cannot write what the regime would have to score. A completion that the policy never writes
+    has its S_π read as 0: it is never sampled.
+    """
+    possible, log_policy = np.isfinite(toy.log_p), np.asarray(log_policy, dtype=float)
+    scored = regime.reward(
+        Signals(
+            task_reward=toy.reward,
+            reference_logprob=np.where(possible, toy.log_p, 0.0),
+            policy_logprob=np.where(np.isfinite(log_policy), log_policy, 0.0),
+            length=toy.length,
+            format_reward=toy.well_formed,
+            coin=np.full(len(toy.log_p), 0.5),
+        )
+    )
+    return np.where(possible | (regime.name in ("task", "coin", "format")), scored, -np.inf)
+
+
+def objective(regime: Regime, toy: Enumerated, log_policy) -> float:
+    """J(π) = E_π[R], which the regime maximises; R contains −S_π where the regime has a KL term."""
+    return float(expected(log_policy, reward(regime, toy, log_policy)))
+
+
+def gradient(regime: Regime, toy: Enumerated, log_policy) -> np.ndarray:
+    """∂J/∂θ for a tabular softmax policy π = softmax(θ), [N]: π·(R − E_π[R]), the expectation of REINFORCE.
+
+    The S_π inside R needs no derivative of its own, because E_π[∇ log π] = 0.
+    """
+    policy, scored = np.exp(log_policy), reward(regime, toy, log_policy)
+    if np.isneginf(scored[policy > 0]).any():
+        raise ValueError("The policy writes what the reference cannot: its KL is infinite. Start from the reference.")
+    return policy * (np.where(policy > 0, scored, 0.0) - expected(log_policy, scored))
+
+
+def pull(regime: Regime, toy: Enumerated) -> tuple[np.ndarray, float]:
+    """(a, c): the regime's reward on what p can write is R = a(y) − c·log π(y), read off `lib.regimes`. a is [N]."""
+    at_zero, at_one = (reward(regime, toy, np.full(len(toy.log_p), log_pi)) for log_pi in (0.0, 1.0))
+    likeliest = toy.log_p.argmax()
+    return np.where(np.isfinite(toy.log_p), at_zero, -np.inf), float(at_zero[likeliest] - at_one[likeliest])
+
+
+def optimum(regime: Regime, toy: Enumerated) -> np.ndarray:
+    """The log of the regime's optimum π*, [N]: ∝ exp(a/c) with a KL term, for R = a − c·log π.
+
+    Without one every distribution on the completions with the largest a is optimal, a face of the simplex; returned is p
+    restricted to that face, where the natural-gradient flow from p ends (`lib.dynamics`).
+    """
+    a, c = pull(regime, toy)
+    return normalise(a / c) if c > 0 else normalise(np.where(a >= a.max() - TIE, toy.log_p, -np.inf))
+
+
+def ascend(regime: Regime, toy: Enumerated, log_start, steps: int, rate: float, natural: bool = False) -> np.ndarray:
+    """Exact gradient ascent of a tabular softmax policy: its log π before each step and after the last, [steps + 1, N].
+
+    θ moves by `rate` times ∂J/∂θ, or, `natural`, times the natural gradient R − E_π[R] (Kakade 2001; here the same as
+    mirror ascent), which does not depend on how likely a completion is already.
+    """
+    path = [normalise(log_start)]
+    for _ in range(steps):
+        step = gradient(regime, toy, path[-1])
+        if natural:
+            step = np.divide(step, np.exp(path[-1]), out=np.zeros(len(step)), where=np.exp(path[-1]) > 0)
+        path.append(normalise(path[-1] + rate * step))
+    return np.array(path)

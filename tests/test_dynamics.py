@@ -1,0 +1,132 @@
+"""Flows against small steps, growth rates against theory, and the trainer's noise against every group that can be drawn."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+from lib import dynamics, regimes, theory
+from tests.test_theory import each_regime, example
+
+
+@each_regime
+def test_the_closed_form_flow_is_the_limit_of_small_natural_steps(regime):
+    toy, start = example(), theory.normalise([0.1, -0.4, 0.3, 0.0])
+    small = theory.ascend(regime, toy, start, 4000, 0.0005, natural=True)
+    flow = dynamics.natural_flow(regime, toy, start, [0.0, 1.0, 2.0])
+    assert flow[0] == pytest.approx(start)
+    assert flow[1:] == pytest.approx(small[[2000, 4000]], abs=5e-3)
+
+
+@each_regime
+def test_the_flow_from_the_reference_ends_in_the_optimum(regime):
+    toy = example()
+    slowness = max(1.0, regime.beta_inv)
+    end = dynamics.natural_flow(regime, toy, toy.log_p, [1e4 * slowness])[0]
+    assert theory.total_variation(end, theory.optimum(regime, toy)) < 1e-9
+
+
+@each_regime
+def test_velocity_is_the_flows_derivative(regime):
+    toy, policy = example(), np.array([0.1, 0.2, 0.3, 0.4])
+    ahead, behind = (np.exp(dynamics.natural_flow(regime, toy, np.log(policy), [t])[0]) for t in (1e-6, -1e-6))
+    found = dynamics.velocity(regime, toy, policy)
+    assert found == pytest.approx((ahead - behind) / 2e-6, abs=1e-6)
+    assert found.sum() == pytest.approx(0, abs=1e-12)
+
+
+def test_a_completion_that_the_start_cannot_write_stays_away():
+    toy = theory.enumerated([0.5, 0.5, 0.0], [0, 1, 1])
+    for regime in map(regimes.named, regimes.NAMES):
+        flow = dynamics.natural_flow(regime, toy, toy.log_p, [0.0, 3.0, 1e6])
+        assert not np.isnan(flow).any() and (np.exp(flow[:, 2]) == 0).all()
+
+
+def test_task_keeps_the_odds_of_right_completions_under_the_natural_flow_only():
+    """Statement 5 of the design needs this condition: plain softmax gradients make the likelier right one win slowly."""
+    toy, task = theory.enumerated([0.5, 0.3, 0.2], [0, 1, 1]), regimes.named("task")
+    flow = dynamics.natural_flow(task, toy, toy.log_p, [0.0, 5.0, 50.0])
+    assert flow[:, 1] - flow[:, 2] == pytest.approx(math.log(1.5))
+    plain = theory.ascend(task, toy, toy.log_p, 20_000, 1.0)
+    assert np.exp(plain[-1, 0]) < 1e-3
+    assert plain[-1, 1] - plain[-1, 2] > 2
+
+
+@pytest.mark.parametrize("alpha", [1.1, 1.5, 2.0, 4.0])
+def test_rounds_of_sharpening_separate_policies_at_log_alpha(alpha):
+    start = theory.log_of([0.4, 0.3, 0.2, 0.1])
+    other = theory.normalise(start + np.array([0.0, 1e-3, -2e-3, 5e-4]))
+    first, second = (dynamics.sharpen_in_rounds(p, alpha, 12) for p in (start, other))
+    assert np.exp(first[5]) == pytest.approx(np.exp(theory.power(start, alpha**5)))
+    distances = dynamics.log_odds_distance(second, first)
+    assert distances[0] == pytest.approx(3e-3)
+    assert dynamics.exponent(np.arange(13), distances) == pytest.approx(math.log(alpha), abs=1e-9)
+
+
+def test_many_rounds_neither_overflow_nor_break_ties():
+    path = dynamics.sharpen_in_rounds(theory.log_of([0.4, 0.4, 0.2, 0.0]), 4.0, 800)
+    assert np.exp(path[-1]) == pytest.approx([0.5, 0.5, 0, 0]) and not np.isnan(path).any()
+
+
+def test_errors_in_log_odds():
+    """Independent: α·ε·√(T1 + T2). Systematic: α·ε·(T1 − T2), which is nothing at all for equal lengths."""
+    rng = np.random.default_rng(0)
+    spread = dynamics.log_odds_error(rng, 2.0, 0.01, (300, 100), False, 200_000).std()
+    assert spread == pytest.approx(2 * 0.01 * 20, rel=0.01)
+    assert dynamics.log_odds_error(rng, 2.0, 0.01, (300, 100), True, 3) == pytest.approx(2 * 0.01 * 200)
+    assert (dynamics.log_odds_error(rng, 2.0, 0.01, (300, 300), True, 3) == 0).all()
+
+
+def every_estimate(regime, toy, log_policy, group):
+    """The probability and the gradient estimate of every group of completions, and of every toss of its coins."""
+    n, scored = len(toy.log_p), theory.reward(regime, toy, log_policy)
+    tosses = [(0.0, 1.0)] if regime.name == "coin" else [(0.0,)]
+    for drawn in itertools.product(range(n), repeat=group):
+        for coins in itertools.product(tosses[0], repeat=group):
+            rewards = np.array(coins) if regime.name == "coin" else scored[list(drawn)]
+            estimate = np.zeros(n)
+            for i, y in enumerate(drawn):
+                advantage = rewards[i] - (rewards.sum() - rewards[i]) / (group - 1)
+                estimate += advantage * (np.eye(n)[y] - np.exp(log_policy)) / group
+            yield np.exp(log_policy[list(drawn)]).prod() / len(tosses[0]) ** group, estimate
+
+
+@each_regime
+@pytest.mark.parametrize("group", [2, 3, 4])
+def test_rloo_is_unbiased_and_its_variance_exact(regime, group):
+    toy = theory.enumerated([0.5, 0.3, 0.2], [0, 1, 1], [3, 5, 8], [1, 0, 1])
+    log_policy = theory.normalise([0.2, -0.3, 0.4])
+    weights, estimates = map(np.array, zip(*every_estimate(regime, toy, log_policy, group)))
+    mean = weights @ estimates
+    assert mean == pytest.approx(theory.gradient(regime, toy, log_policy), abs=1e-12)
+    variance = weights @ ((estimates - mean) ** 2).sum(axis=1)
+    assert dynamics.rloo_variance(regime, toy, log_policy, group) == pytest.approx(variance, rel=1e-9, abs=1e-15)
+
+
+@each_regime
+def test_the_sampled_run_takes_such_estimates(regime):
+    toy = theory.enumerated([0.5, 0.3, 0.2], [0, 1, 1], [3, 5, 8], [1, 0, 1])
+    runs = [dynamics.rloo(regime, toy, toy.log_p, 1, 4, 1.0, seed=seed) for seed in range(4000)]
+    squared = theory.gradient(regime, toy, toy.log_p) @ theory.gradient(regime, toy, toy.log_p)
+    expected = squared + dynamics.rloo_variance(regime, toy, toy.log_p, 4)
+    norms = np.array([run.squared_norm[0] for run in runs])
+    assert norms.mean() == pytest.approx(expected, abs=5 * norms.std() / 63 + 1e-15)
+    moved = np.array([run.log_policy[1] - run.log_policy[0] for run in runs])
+    moved -= moved.mean(axis=1, keepdims=True)
+    gradient = theory.gradient(regime, toy, toy.log_p)
+    assert moved.mean(axis=0) == pytest.approx(gradient, abs=5 * moved.std() / 63 + 1e-12)
+
+
+def test_a_sampled_run_approaches_the_exact_path():
+    toy, regime = example(), regimes.named("tempered", 2)
+    exact = theory.ascend(regime, toy, toy.log_p, 300, 0.05)
+    noisy = dynamics.rloo(regime, toy, toy.log_p, 300, 2000, 0.05, seed=3)
+    assert theory.total_variation(noisy.log_policy, exact).max() < 0.02
+    again = dynamics.rloo(regime, toy, toy.log_p, 300, 2000, 0.05, seed=3)
+    assert (again.log_policy == noisy.log_policy).all()
+
+
+def test_one_completion_a_step_is_refused():
+    with pytest.raises(ValueError, match="at least 2"):
+        dynamics.rloo(regimes.named("task"), example(), example().log_p, 1, 1, 1.0)
