@@ -31,11 +31,29 @@ def weights(model):
 wildcard_constraints:
     run="|".join(map(re.escape, RUNS)),
     base="|".join(map(re.escape, BASES)),
+    notebook="|".join(DESCRIBED["notebooks"]) or "none",
 
 
 rule all:
     input:
         f"{FOLDER}/07_compare.ipynb",
+        expand(f"{FOLDER}/{{name}}.ipynb", name=DESCRIBED["notebooks"]),
+
+
+rule notebook:
+    input:
+        "notebooks/{notebook}.ipynb",
+    output:
+        f"{FOLDER}/{{notebook}}.ipynb",
+    params:
+        set="{}",
+    threads: 1
+    resources:
+        mem_mb=MEMORY,
+    message:
+        "notebook {wildcards.notebook}"
+    shell:
+        JOB
 
 
 rule train:

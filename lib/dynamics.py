@@ -10,6 +10,7 @@ import numpy as np
 
 from lib import regimes, theory
 from lib.regimes import Regime, Signals
+from lib.sequences import Samples, SequenceModel
 from lib.theory import Enumerated
 
 
@@ -117,3 +118,24 @@ def rloo_variance(regime: Regime, toy: Enumerated, log_policy, group: int) -> fl
     first = policy @ projected / 4 - slope @ slope
     second = policy @ gain**2 + noise * (1 - policy @ policy) - slope @ slope
     return float((4 * (group - 2) * first + 2 * second) / (group * (group - 1)))
+
+
+def sequence_rloo(base: SequenceModel, samples: Samples, rewards, group: int) -> np.ndarray:
+    """RLOO's gradient estimates for a sequence model whose states each have a softmax of logits, [n / group, S, V + 1].
+
+    `samples` are n completions of `base` itself, taken in groups of `group` in their order, `rewards` has shape [n]. A
+    completion's score is Σ_t (e_token − p(·|state)) over its tokens, in the row of the state that wrote each.
+    """
+    rewards = np.asarray(rewards, dtype=float).reshape(-1, group)
+    advantage = (group / (group - 1) * (rewards - rewards.mean(axis=1, keepdims=True))).ravel()
+    count, (states, tokens) = len(advantage), base.log_step.shape
+    estimates = np.zeros((count // group, states, tokens))
+    state, weight, number = np.full(count, base.start), advantage / group, np.arange(count) // group
+    for step in range(samples.tokens.shape[1]):
+        active = step < samples.length
+        token, here, row, push = samples.tokens[active, step], state[active], number[active], weight[active]
+        np.add.at(estimates, (row, here, token), push)
+        np.add.at(estimates, (row, here), -push[:, None] * np.exp(base.log_step[here]))
+        going = active & (samples.tokens[:, step] != base.eos)
+        state[going] = base.following[state[going], samples.tokens[going, step]]
+    return estimates

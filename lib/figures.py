@@ -1,7 +1,9 @@
 """Figures: one style, one colour and dash a regime, one way to save. A plotter takes data and axes, and reads no file."""
 
+import math
 import re
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -145,4 +147,40 @@ def kinds(ax: Axes, best: pd.DataFrame) -> Axes:
     ax.axline((-1, -1), slope=1, color="black", linewidth=1)
     ax.set_xlabel("likeliest bare completion, S_p (nats)")
     ax.set_ylabel("likeliest worked completion, S_p (nats)")
+    return ax
+
+
+def plain(rank: int) -> dict:
+    """The colour, dash and marker of the rank-th line that is no regime, as keywords for `plot`; they differ in grey, too."""
+    color, dash, marker = list(STYLE.values())[1:][rank]
+    return {"color": color, "linestyle": dash, "marker": marker, "markersize": 5}
+
+
+def to_plane(policy: np.ndarray) -> np.ndarray:
+    """Distributions over three completions [..., 3] as points of an equilateral triangle with side 1, [..., 2]."""
+    return np.asarray(policy) @ np.array([[0.0, 0.0], [1.0, 0.0], [0.5, math.sqrt(0.75)]])
+
+
+def simplex(
+    ax: Axes, corners: tuple[str, str, str], velocity: Callable[[np.ndarray], np.ndarray], side: int = 12
+) -> Axes:
+    """The triangle of all policies over three completions, with an arrow for a flow at each of its inner grid points.
+
+    `velocity` maps a policy [3] to dπ/dt [3]. Arrows have one length and are darker where the flow is faster.
+    """
+    ax.fill(*to_plane(np.eye(3)).T, facecolor="none", edgecolor="black", linewidth=1)
+    inner = [(i, j, side - i - j) for i in range(1, side) for j in range(1, side - i)]
+    points = np.array(inner) / side
+    arrows = to_plane(np.array([velocity(point) for point in points]))
+    speed = np.hypot(*arrows.T)
+    arrows = np.divide(arrows, speed[:, None], out=np.zeros_like(arrows), where=speed[:, None] > 1e-12)
+    ax.quiver(
+        *to_plane(points).T, *arrows.T, speed, cmap="Greys", clim=(-0.4 * speed.max(), speed.max() + 1e-12),
+        pivot="mid", scale=1.3 * side, width=0.006,
+    )  # fmt: skip
+    offsets = (-3, -5, "right", "top"), (3, -5, "left", "top"), (0, 5, "center", "bottom")
+    for corner, place, (x, y, across, up) in zip(corners, to_plane(np.eye(3)), offsets):
+        ax.annotate(corner, place, (x, y), textcoords="offset points", ha=across, va=up, fontsize=9)
+    ax.set(aspect="equal", xlim=(-0.15, 1.15), ylim=(-0.12, 1.0))
+    ax.axis("off")
     return ax

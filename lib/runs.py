@@ -132,7 +132,8 @@ def check_parameters(notebook: str, namespace: dict) -> None:
 
 
 def load_profile(name: str) -> dict:
-    """`profiles/<name>.yaml`, checked: `train` and `evaluate` settings, and `runs`, each with its keys and its seeds."""
+    """`profiles/<name>.yaml`, checked: `train` and `evaluate` settings, `runs`, each with its keys and its seeds, and
+    `notebooks`, the names of those that need no run."""
     import yaml
 
     path = ROOT / "profiles" / f"{name}.yaml"
@@ -141,11 +142,14 @@ def load_profile(name: str) -> dict:
         raise UsageError(f"There is no profile {name!r}: choose one of {', '.join(names)}.")
     profile = yaml.safe_load(path.read_text(encoding="utf-8"))
     profile.setdefault("memory_mb", 1500)  # of one job, for Snakemake
-    missing = {"title", "seeds", "memory_mb", "train", "evaluate", "runs"} ^ set(profile)
+    profile.setdefault("notebooks", [])
+    missing = {"title", "seeds", "memory_mb", "notebooks", "train", "evaluate", "runs"} ^ set(profile)
     if missing:
         raise UsageError(
             f"{path.name} must have title, seeds, train, evaluate and runs, and nothing else: see {missing}."
         )
+    if unknown := {n for n in profile["notebooks"] if not (ROOT / "notebooks" / f"{n}.ipynb").is_file()}:
+        raise UsageError(f"{path.name} lists notebooks that are not there: {', '.join(sorted(unknown))}.")
     for run in profile["runs"]:
         if unknown := set(run) - set(RUN_KEYS):
             raise UsageError(f"{path.name}: a run has the unknown keys {sorted(unknown)}: choose from {RUN_KEYS}.")

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from lib import dynamics, regimes, theory
+from lib import dynamics, regimes, sequences, theory
 from tests.test_theory import each_regime, example
 
 
@@ -130,3 +130,42 @@ def test_a_sampled_run_approaches_the_exact_path():
 def test_one_completion_a_step_is_refused():
     with pytest.raises(ValueError, match="at least 2"):
         dynamics.rloo(regimes.named("task"), example(), example().log_p, 1, 1, 1.0)
+
+
+def test_a_sequence_models_estimate_by_hand():
+    """One group of three completions: advantages by leave-one-out, scores by finite differences of log p."""
+    base = sequences.markov([0.5, 0.2, 0.3], [[0.1, 0.6, 0.3], [0.4, 0.3, 0.3]])
+    samples = sequences.Sharpened(base, 1, 4).sample(3, seed=5)
+    rewards = np.array([1.0, 5.0, -3.0])
+
+    def log_p(logits, i):
+        changed = sequences.SequenceModel(theory.normalise(logits), base.following, base.start, base.reward)
+        return sequences.log_prob(changed, samples.tokens[i, : samples.length[i]])
+
+    expected = np.zeros((3, 3))
+    for place in itertools.product(range(3), repeat=2):
+        step = np.zeros((3, 3))
+        step[place] = 1e-6
+        for i, advantage in enumerate(rewards - (rewards.sum() - rewards) / 2):
+            slope = (log_p(base.log_step + step, i) - log_p(base.log_step - step, i)) / 2e-6
+            expected[place] += advantage * slope / 3
+    assert len(set(samples.length)) > 1
+    assert dynamics.sequence_rloo(base, samples, rewards, 3)[0] == pytest.approx(expected, abs=1e-7)
+
+
+def test_a_sequence_models_estimates_are_unbiased():
+    base = sequences.markov([0.5, 0.2, 0.3], [[0.1, 0.6, 0.3], [0.4, 0.3, 0.3]])
+    samples = sequences.Sharpened(base, 1, 4).sample(40_000, seed=1)
+    found = list(sequences.completions(base, 4))
+
+    def mean_length(logits):
+        changed = sequences.SequenceModel(theory.normalise(logits), base.following, base.start, base.reward)
+        return sum(len(c.tokens) * math.exp(sequences.log_prob(changed, c.tokens)) for c in found)
+
+    estimates = dynamics.sequence_rloo(base, samples, samples.length, 4)
+    error = estimates.std(axis=0) / math.sqrt(len(estimates))
+    for place in itertools.product(range(3), repeat=2):
+        step = np.zeros((3, 3))
+        step[place] = 1e-6
+        slope = (mean_length(base.log_step + step) - mean_length(base.log_step - step)) / 2e-6
+        assert abs(estimates.mean(axis=0)[place] - slope) < 5 * error[place]

@@ -13,7 +13,20 @@ import socket
 def refuse(*a, **k): raise OSError('no network')
 socket.socket.connect = socket.getaddrinfo = refuse
 """
-PURE = ["regimes", "theory", "sequences", "dynamics", "verify", "problems", "tiny", "runs", "figures", "results", "train", "models"]
+PURE = [
+    "regimes",
+    "theory",
+    "sequences",
+    "dynamics",
+    "verify",
+    "problems",
+    "tiny",
+    "runs",
+    "figures",
+    "results",
+    "train",
+    "models",
+]
 
 
 def run(code: str) -> subprocess.CompletedProcess:

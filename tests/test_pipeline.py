@@ -101,6 +101,8 @@ def test_reproducing_an_unknown_profile_is_one_sentence(tmp_path):
 
 
 SMOKE = {
+    "01_sharpening_optima": {"RESOLUTION": 11},
+    "02_instability": {"SEEDS": 2, "MAX_LENGTH": 64},
     "04_base_model": {"STEPS": 3, "PROBLEMS": 6, "SAMPLES": 2, "OUT": "tiny"},
     "05_train": {"PROFILE": "smoke", "REGIME": "sharpen", "ALPHA": 2, "RUN": "by_hand"},
     "06_evaluate": {"PROFILE": "smoke", "MODEL": "one_wording"},
@@ -118,6 +120,8 @@ def test_notebooks_run_through_papermill(name, home, tmp_path):
     result = call(BIN / "papermill", f"notebooks/{name}.ipynb", tmp_path / "out.ipynb", *flags, home=home)
     assert result.returncode == 0, result.stderr[-3000:]
     wrote = {
+        "01_sharpening_optima": home / "figures" / "theory_phase_diagram.svg",
+        "02_instability": home / "figures" / "theory_closing_the_loop.png",
         "04_base_model": home / "tiny" / "many_wordings" / "README.md",
         "05_train": home / "runs" / "smoke" / "by_hand" / "adapter" / "adapter_config.json",
         "06_evaluate": home / "runs" / "smoke" / "base-one_wording" / "evaluations" / "arithmetic-test.json",

@@ -69,6 +69,9 @@ def test_unknown_profiles_and_keys_are_refused(monkeypatch, tmp_path):
     path.write_text("title: x\nseeds: [0]\ntrain: {}\nevaluate: {}\nruns: [{model: a, regime: task, alhpa: 2}]\n")
     with pytest.raises(UsageError, match="unknown keys \\['alhpa'\\]"):
         runs.load_profile("mine")
+    path.write_text("title: x\nseeds: [0]\nnotebooks: [01_sharp]\ntrain: {}\nevaluate: {}\nruns: []\n")
+    with pytest.raises(UsageError, match="lists notebooks that are not there: 01_sharp"):
+        runs.load_profile("mine")
     path.write_text("title: x\n")
     with pytest.raises(UsageError, match="must have title, seeds, train, evaluate and runs"):
         runs.load_profile("mine")
