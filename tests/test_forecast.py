@@ -1,0 +1,172 @@
+"""The forecast against hand-weighted samples, and against exact p^α of sequence models."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lib import forecast, sequences, theory
+from lib.forecast import BaseSamples
+
+
+def samples(log_p, correct, length=None, answer=None) -> BaseSamples:
+    log_p, correct = np.array(log_p, dtype=float), np.array(correct, dtype=float)
+    length = np.ones_like(log_p) if length is None else np.array(length, dtype=float)
+    return BaseSamples(log_p, correct, length, np.array(answer if answer is not None else 1 - correct))
+
+
+def question(seed: int) -> sequences.SequenceModel:
+    """A random chain over three tokens with a hazard of 15%; right by a random automaton of three states."""
+    rng = np.random.default_rng(seed)
+    step = np.column_stack([0.85 * rng.dirichlet(np.full(3, 0.7), 3), np.full(3, 0.15)])
+    chain = sequences.markov(rng.dirichlet(np.ones(4)), step)
+    return sequences.rewarded(chain, rng.integers(0, 3, (3, 3)), rng.permutation([1, 0, 0]))
+
+
+def population(first: int, count: int, n: int) -> tuple[list[sequences.SequenceModel], BaseSamples]:
+    questions = [question(first + i) for i in range(count)]
+    drawn = [sequences.Sharpened(q, 1, 8).sample(n, seed=i) for i, q in enumerate(questions)]
+    columns = (np.array([getattr(d, name) for d in drawn], dtype=float) for name in ("log_p", "reward", "length"))
+    log_p, reward, length = columns
+    return questions, BaseSamples(log_p, reward, length, 1 - reward)
+
+
+def test_weights_by_hand():
+    one = samples(np.log([[0.5, 0.25, 0.25]]), [[0, 1, 1]], [[1, 2, 2]], [[0, 1, 1]])
+    assert forecast.weights(one, 2)[0] == pytest.approx([0.5, 0.25, 0.25])
+    assert forecast.weights(one, 3)[0] == pytest.approx(np.array([4, 1, 1]) / 6)
+    assert forecast.weights(one, 3, "mean")[0] == pytest.approx(np.array([0.25, 0.25, 0.25]) / 0.75)  # 0.25^(1/2) = 0.5
+    assert forecast.weights(one, 3, "answer")[0] == pytest.approx(np.array([1, 4, 4]) / 9)
+    silent = dataclasses.replace(one, answer=np.array([[-1, 0, 1]]))
+    assert forecast.weights(silent, 3, "answer")[0] == pytest.approx([0, 0.5, 0.5])
+    none = dataclasses.replace(one, answer=np.array([[-1, -1, -1]]))
+    assert forecast.weights(none, 3, "answer")[0] == pytest.approx([1 / 3] * 3)
+    with pytest.raises(ValueError, match="Unknown kind 'token'"):
+        forecast.weights(one, 2, "token")
+
+
+def test_many_samples_give_exactly_p_to_the_alpha():
+    questions, drawn = population(0, 12, 20_000)
+    for alpha in (1.0, 1.5, 2.0, 4.0):
+        exact = [sequences.Sharpened(q, alpha, 8).moments().accuracy for q in questions]
+        found = (forecast.weights(drawn, alpha) * drawn.correct).sum(axis=1)
+        assert found == pytest.approx(exact, abs=0.04)
+    by_question = [sequences.Sharpened(q, 1, 8).moments().covariance for q in questions]
+    assert forecast.slope(drawn).total.value == pytest.approx(np.mean(by_question), abs=0.01)
+
+
+def test_the_length_normalised_kind_against_enumeration():
+    questions, drawn = population(50, 6, 20_000)
+    exact = []
+    for q in questions:
+        found = list(sequences.completions(q, 8))
+        log_p = np.array([c.log_p for c in found])
+        log_q = theory.normalise(log_p + 2 * log_p / [len(c.tokens) for c in found])
+        exact.append(theory.expected(log_q, [c.reward for c in found]))
+    found = (forecast.weights(drawn, 3, "mean") * drawn.correct).sum(axis=1)
+    assert found == pytest.approx(exact, abs=0.03)
+
+
+def test_intervals_hold_the_exact_optimum():
+    """Sixteen samples a question. The truth is that of the very questions, so that 95% is the least to expect."""
+    alphas, held, asked = [1.25, 2.0, 4.0], 0, 0
+    for trial in range(40):
+        questions, drawn = population(1000 * trial, 40, 16)
+        for alpha, point in zip(alphas, forecast.forecast(drawn, alphas)):
+            if point.accuracy:
+                exact = np.mean([sequences.Sharpened(q, alpha, 8).moments().accuracy for q in questions])
+                held, asked = held + (point.accuracy.low <= exact <= point.accuracy.high), asked + 1
+    assert asked > 100 and held / asked >= 0.95
+
+
+def test_alpha_one_is_the_samples_own_accuracy():
+    _, drawn = population(0, 30, 16)
+    (point,) = forecast.forecast(drawn, [1.0])
+    assert point.accuracy.value == pytest.approx(drawn.correct.mean())
+    assert point.change == pytest.approx((0, 0, 0)) and point.ess == pytest.approx(16)
+
+
+def test_it_refuses_to_extrapolate():
+    rng = np.random.default_rng(0)
+    wide = samples(rng.normal(0, 20, (50, 16)), rng.integers(0, 2, (50, 16)))
+    below, above = forecast.forecast(wide, [0.5, 3.0])
+    assert below.accuracy is None and "below 1" in below.refusal
+    assert above.accuracy is None and "effective samples" in above.refusal and above.ess < forecast.LEAST_ESS
+    assert forecast.verdict([above]).startswith("No forecast")
+
+
+def test_it_refuses_a_vote_that_too_few_samples_decide():
+    """Right 30% of the time, and every wrong answer another one: with more samples the vote becomes ever better."""
+    rng = np.random.default_rng(0)
+    right = rng.random((300, 16)) < 0.3
+    votes = samples(np.zeros((300, 16)), right, answer=np.where(right, 0, rng.integers(1, 10**6, (300, 16))))
+    few = forecast.forecast(votes, [3.0], "answer")[0]
+    assert few.accuracy is None and "half" in few.refusal
+
+
+def test_the_slope_splits_by_length():
+    """log p and correctness depend on the length alone in the first example, and not at all in the second."""
+    rng = np.random.default_rng(1)
+    length = rng.integers(1, 4, (2000, 16))
+    by_length = samples(-2.0 * length, length == 3, length)
+    found = forecast.slope(by_length)
+    exact = -2.0 * (3 / 3 - 2 / 3)  # Cov(r, −2T) for T uniform on 1, 2, 3 and r = 1 for T = 3
+    assert found.total.value == pytest.approx(exact, abs=0.02)
+    assert found.between_length.value == pytest.approx(found.total.value, abs=1e-9)
+    within = rng.normal(size=(2000, 16))
+    unrelated = samples(within, within > 0, length)
+    found = forecast.slope(unrelated)
+    assert found.within_length.value == pytest.approx(1 / math.sqrt(2 * math.pi), abs=0.02)
+    assert abs(found.between_length.value) < 0.01
+    parts = forecast.slope(samples(within - length, within > 0, length))
+    assert parts.between_length.value + parts.within_length.value == pytest.approx(parts.total.value)
+    assert parts.total.low < parts.total.value < parts.total.high
+
+
+def test_the_slope_is_the_derivative_of_the_forecast():
+    _, drawn = population(7, 30, 16)
+    up, down = ((forecast.weights(drawn, a) * drawn.correct).sum(axis=1).mean() for a in (1 + 1e-5, 1 - 1e-5))
+    assert forecast.slope(drawn).total.value == pytest.approx((up - down) / 2e-5 * 16 / 15, rel=1e-4)
+
+
+def point(alpha, value=None, half=0.02, refusal=""):
+    estimate = None if value is None else forecast.Estimate(value, value - half, value + half)
+    return forecast.Point(alpha, estimate, estimate, 9.0, refusal)
+
+
+@pytest.mark.parametrize(
+    ("points", "sentence"),
+    [
+        ([point(1, 0), point(2, 0.1), point(4, 0.2)], "help: by +20.0 points (+18.0 to +22.0) at α = 4."),
+        ([point(2, 0.1), point(4, -0.2)], "help: by +10.0 points (+8.0 to +12.0) at α = 2."),
+        ([point(2, -0.1), point(4, -0.2)], "hurt: by -20.0 points (-22.0 to -18.0) at α = 4."),
+        (
+            [point(2, 0.01), point(4, 0.01)],
+            "do nothing that can be told from noise: by +1.0 points (-1.0 to +3.0) at α = 4.",
+        ),
+        ([point(2, 0.1), point(4, refusal="x")], "at α = 2; beyond α = 2 these samples cannot say."),
+        ([point(1, 0), point(0.5, refusal="x")], "No forecast"),
+    ],
+)
+def test_verdicts(points, sentence):
+    assert sentence in forecast.verdict(points)
+
+
+def test_from_an_evaluations_table():
+    table = pd.DataFrame(
+        {
+            "problem_id": ["a", "b", "a", "b", "a", "b"],
+            "reference_logprob": [-1.0, -2.0, -3.0, -4.0, -5.0, -6.0],
+            "correct": [True, False, True, False, False, False],
+            "length": [3, 4, 5, 6, 7, 8],
+            "answer": ["0.5", "7", "1/2", None, "9", "7"],
+        }
+    )
+    found = forecast.from_table(table)
+    assert found.log_p.tolist() == [[-1, -3, -5], [-2, -4, -6]] and found.length.tolist() == [[3, 5, 7], [4, 6, 8]]
+    first, second = found.answer
+    assert first[0] == first[1] != first[2] and second[0] == second[2] and second[1] < 0
+    with pytest.raises(ValueError, match="same number of samples"):
+        forecast.from_table(table.iloc[:5])

@@ -1,0 +1,115 @@
+"""Samplers of p^α against the exact distribution of an enumerable sequence model, by total variation."""
+
+import numpy as np
+import pytest
+
+from lib import power, sequences, theory
+
+ALPHA, TOKENS, DRAWS = 2.0, 5, 20_000
+
+
+@pytest.fixture(scope="module")
+def chain():
+    """A Markov chain over two tokens that likes to repeat itself, with a hazard that differs by token: lengths vary."""
+    return sequences.markov([0.55, 0.35, 0.1], [[0.5, 0.2, 0.3], [0.25, 0.6, 0.15]])
+
+
+def words(rows: power.Rows) -> list[tuple[int, ...]]:
+    return [tuple(row[:length].tolist()) for row, length in zip(rows.tokens, rows.length)]
+
+
+def distance(chain, log_p_of, rows) -> float:
+    """Total variation between draws and exact log-probabilities, made from log p of every completion."""
+    found = list(sequences.completions(chain, TOKENS))
+    exact = np.exp(log_p_of(np.array([c.log_p for c in found])))
+    place = {c.tokens: i for i, c in enumerate(found)}
+    counts = np.bincount([place[word] for word in words(rows)], minlength=len(found))
+    return 0.5 * np.abs(counts / counts.sum() - exact).sum()
+
+
+def sharpened(log_p):
+    return theory.power(log_p, ALPHA)
+
+
+class Counting(power.ExactEngine):
+    """Counts the tokens that it writes."""
+
+    written = 0
+
+    def extend(self, rows, keep, limit, alpha, rng):
+        result = super().extend(rows, keep, limit, alpha, rng)
+        self.written += int((result.length - np.minimum(keep, rows.length)).sum())
+        return result
+
+
+def metropolis(chain, steps, block=None):
+    engine = Counting(chain, DRAWS)
+    drawn = power.metropolis(engine, TOKENS, ALPHA, steps, np.random.default_rng(0), block)
+    assert drawn.tokens == engine.written and 0 < drawn.acceptance < 1
+    return distance(chain, sharpened, drawn.rows)
+
+
+def sequential(chain, particles, block=1):
+    engine = Counting(chain, DRAWS * particles)
+    drawn = power.sequential(engine, TOKENS, ALPHA, particles, np.random.default_rng(0), block)
+    assert drawn.tokens == engine.written and len(drawn.rows.length) == DRAWS
+    return distance(chain, sharpened, drawn.rows)
+
+
+def test_the_error_of_twenty_thousand_exact_draws(chain):
+    """What total variation is left by chance alone: the floor under the tests below."""
+    exact = sequences.Sharpened(chain, ALPHA, TOKENS).sample(DRAWS)
+    zeros = np.zeros((DRAWS, TOKENS))
+    tokens = np.where(np.arange(TOKENS) < exact.length[:, None], exact.tokens, -1)
+    assert distance(chain, sharpened, power.Rows(tokens, exact.length, exact.length > 0, zeros, zeros)) < 0.02
+
+
+def test_token_temperature_is_local(chain):
+    drawn = power.draw(power.ExactEngine(chain, DRAWS), TOKENS, ALPHA, np.random.default_rng(0))
+    assert drawn.tokens == drawn.rows.length.sum()
+    cold = sequences.local_temperature(chain, ALPHA)
+    assert (
+        distance(chain, lambda _: np.array([c.log_p for c in sequences.completions(cold, TOKENS)]), drawn.rows) < 0.02
+    )
+    assert distance(chain, sharpened, drawn.rows) > 0.1
+    for word, row in list(zip(words(drawn.rows), range(DRAWS)))[:50]:
+        assert drawn.rows.sum_p()[row] == pytest.approx(sequences.log_prob(chain, word))
+        assert drawn.rows.log_q[row].sum() == pytest.approx(sequences.log_prob(cold, word))
+
+
+def test_greedy_takes_the_likeliest_token(chain):
+    drawn = power.draw(power.ExactEngine(chain, 3), TOKENS, np.inf, np.random.default_rng(0))
+    assert words(drawn.rows) == [(0,) * TOKENS] * 3 and not drawn.rows.ended.any()
+
+
+def test_metropolis_hastings_approaches_the_power(chain):
+    """The stated budget: 32 steps a draw reach a total variation under 0.05."""
+    few, some, many = (metropolis(chain, steps) for steps in (1, 6, 32))
+    assert few > 0.1 and few > some > many and many < 0.05
+
+
+def test_metropolis_hastings_in_blocks(chain):
+    assert metropolis(chain, 32, block=2) < 0.05
+
+
+def test_sequential_monte_carlo_approaches_the_power(chain):
+    """The stated budget: 32 particles a draw reach a total variation under 0.05."""
+    one, few, many = (sequential(chain, particles) for particles in (1, 4, 32))
+    assert one > 0.1 and one > few > many and many < 0.05
+
+
+def test_sequential_monte_carlo_in_blocks(chain):
+    assert sequential(chain, 32, block=2) < 0.05
+
+
+def test_rows_are_cut_back_and_continued(chain):
+    rng = np.random.default_rng(0)
+    rows = power.draw(power.ExactEngine(chain, 200), TOKENS, 1.0, rng).rows
+    keep = np.minimum(2, rows.length)
+    longer = power.ExactEngine(chain, 200).extend(rows, keep, TOKENS, 1.0, rng)
+    assert (longer.tokens[:, :2] == rows.tokens[:, :2]).all() and (longer.log_p[:, :2] == rows.log_p[:, :2]).all()
+    done = rows.ended & (rows.length <= 2)
+    assert done.any() and (longer.length[done] == rows.length[done]).all()
+    behind = np.arange(TOKENS) >= longer.length[:, None]
+    assert (longer.tokens[behind] == -1).all() and (longer.log_p[behind] == 0).all()
+    assert (longer.ended == [word[-1] == chain.eos for word in words(longer)]).all()
