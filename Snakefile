@@ -38,6 +38,7 @@ rule all:
     input:
         f"{FOLDER}/07_compare.ipynb",
         expand(f"{FOLDER}/{{name}}.ipynb", name=DESCRIBED["notebooks"]),
+        expand(f"{FOLDER}/{{base}}/08_sharpening_without_training.ipynb", base=BASES),
 
 
 rule notebook:
@@ -121,5 +122,23 @@ rule compare:
         set=parameters(),
     message:
         "compare all runs"
+    shell:
+        JOB
+
+
+rule without_training:
+    input:
+        "notebooks/08_sharpening_without_training.ipynb",
+        f"{FOLDER}/{{base}}/06_evaluate.ipynb",
+        f"{FOLDER}/07_compare.ipynb",
+    output:
+        f"{FOLDER}/{{base}}/08_sharpening_without_training.ipynb",
+    params:
+        set=lambda w: parameters(model=BASES[w.base]),
+    threads: 1
+    resources:
+        mem_mb=MEMORY,
+    message:
+        "sharpen {wildcards.base} without training"
     shell:
         JOB

@@ -117,7 +117,7 @@ def forecast(samples: BaseSamples, alphas: Sequence[float], kind: str = "complet
     for alpha in alphas:
         w = weights(samples, alpha, kind)
         accuracy = (w * samples.correct).sum(axis=1)
-        estimate, ess = _estimate(accuracy, seed), float((1.0 / (w**2).sum(axis=1)).mean())
+        value, ess = estimate(accuracy, seed), float((1.0 / (w**2).sum(axis=1)).mean())
         with_half = np.mean([(weights(part, alpha, kind) * part.correct).sum(axis=1) for part in halves])
         refusal = (
             "α below 1 asks for completions that the samples do not show"
@@ -125,16 +125,26 @@ def forecast(samples: BaseSamples, alphas: Sequence[float], kind: str = "complet
             else f"{ess:.1f} effective samples a problem, fewer than {LEAST_ESS:g}"
             if ess < LEAST_ESS
             else "half of the samples forecast something else"
-            if not estimate.low <= with_half <= estimate.high
+            if not value.low <= with_half <= value.high
             else ""
         )
-        change = _estimate(accuracy - base, seed)
-        points.append(Point(float(alpha), *((None, None) if refusal else (estimate, change)), ess, refusal))
+        change = estimate(accuracy - base, seed)
+        points.append(Point(float(alpha), *((None, None) if refusal else (value, change)), ess, refusal))
     return points
 
 
 def _parts(samples: BaseSamples) -> tuple[np.ndarray, ...]:
     return samples.log_p, samples.correct, samples.length, samples.answer
+
+
+def log_partition(samples: BaseSamples, alpha: float, seed: int = 0) -> Estimate:
+    """log Σ p^α in nats, averaged over questions: log E_p[p^(α−1)], the value of `tempered`'s objective at its optimum.
+
+    The logarithm of a mean of n samples is too low by about its variance / 2n.
+    """
+    energy = (alpha - 1.0) * samples.log_p
+    top = energy.max(axis=1, keepdims=True)
+    return estimate(np.log(np.exp(energy - top).mean(axis=1)) + top[:, 0], seed)
 
 
 def slope(samples: BaseSamples, kind: str = "completion", seed: int = 0) -> Slope:
@@ -144,7 +154,7 @@ def slope(samples: BaseSamples, kind: str = "completion", seed: int = 0) -> Slop
     energy = samples.log_p / (samples.length if kind == "mean" else 1.0)
     by_length = _mean_by_length(energy, samples.length)
     parts = [_covariances(samples.correct, values) for values in (energy, by_length, energy - by_length)]
-    return Slope(*(_estimate(part, seed) for part in parts))
+    return Slope(*(estimate(part, seed) for part in parts))
 
 
 def verdict(points: Sequence[Point]) -> str:
@@ -190,8 +200,8 @@ def _covariances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return product.sum(axis=1) / (count - 1)
 
 
-def _estimate(values: np.ndarray, seed: int) -> Estimate:
-    """The mean of a number a question [Q] with its 95% percentile bootstrap interval."""
+def estimate(values: np.ndarray, seed: int = 0) -> Estimate:
+    """The mean of a number a question, [Q], with its 95% percentile bootstrap interval over questions."""
     picks = np.random.default_rng(seed).integers(0, len(values), (DRAWS, len(values)))
     low, high = np.quantile(values[picks].mean(axis=1), [0.025, 0.975])
     return Estimate(float(values.mean()), float(low), float(high))

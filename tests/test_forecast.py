@@ -53,6 +53,8 @@ def test_many_samples_give_exactly_p_to_the_alpha():
         exact = [sequences.Sharpened(q, alpha, 8).moments().accuracy for q in questions]
         found = (forecast.weights(drawn, alpha) * drawn.correct).sum(axis=1)
         assert found == pytest.approx(exact, abs=0.04)
+    partition = np.mean([sequences.Sharpened(q, 3, 8).log_partition for q in questions])
+    assert forecast.log_partition(drawn, 3).value == pytest.approx(partition, abs=0.03)
     by_question = [sequences.Sharpened(q, 1, 8).moments().covariance for q in questions]
     assert forecast.slope(drawn).total.value == pytest.approx(np.mean(by_question), abs=0.01)
 

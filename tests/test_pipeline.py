@@ -44,6 +44,7 @@ def test_the_smoke_profile_leaves_results_figures_and_executed_notebooks(home):
     assert steps.groupby("run")["step"].apply(list).tolist() == [[0, 1], [0, 1]]
     figures = {p.stem for p in (home / "figures").glob("*.png")}
     names = {"accuracy_by_step", "length_and_bare_share", "likelihood_and_kl", "final_accuracy", "pass_at_k"}
+    names |= {"many_wordings_forecast", "many_wordings_accuracy_by_tokens"}
     assert figures == {f"smoke_{name}" for name in names} == {p.stem for p in (home / "figures").glob("*.svg")}
     run = home / "runs" / "smoke" / "many_wordings-task-s0"
     assert {"05_train.ipynb", "06_evaluate.ipynb", "config.json", "environment.json", "metrics.jsonl"} <= {
@@ -107,6 +108,7 @@ SMOKE = {
     "05_train": {"PROFILE": "smoke", "REGIME": "sharpen", "ALPHA": 2, "RUN": "by_hand"},
     "06_evaluate": {"PROFILE": "smoke", "MODEL": "one_wording"},
     "07_compare": {"PROFILE": "smoke"},
+    "08_sharpening_without_training": {"PROFILE": "smoke", "QUESTIONS": 4, "STEPS": 2, "PARTICLES": 3},
 }
 
 
@@ -126,6 +128,7 @@ def test_notebooks_run_through_papermill(name, home, tmp_path):
         "05_train": home / "runs" / "smoke" / "by_hand" / "adapter" / "adapter_config.json",
         "06_evaluate": home / "runs" / "smoke" / "base-one_wording" / "evaluations" / "arithmetic-test.json",
         "07_compare": home / "figures" / "smoke_pass_at_k.png",
+        "08_sharpening_without_training": home / "data" / "results" / "smoke" / "forecast_many_wordings.csv",
     }
     assert wrote[name].exists()
 
@@ -138,6 +141,11 @@ def test_notebooks_run_through_papermill(name, home, tmp_path):
         ("05_train", ["-p", "MODEL", "nowhere"], "There is no model 'nowhere'"),
         ("06_evaluate", ["-p", "RUN", "nowhere"], "is not there: check its name"),
         ("07_compare", ["-p", "PROFIL", "smoke"], "Unknown parameter PROFIL: did you mean PROFILE?"),
+        (
+            "08_sharpening_without_training",
+            ["-p", "PROFILE", "smoke"],
+            "is not evaluated in smoke yet: run notebook 06",
+        ),
     ],
 )
 def test_bad_parameters_are_refused(name, flags, message, tmp_path):

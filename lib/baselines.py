@@ -1,0 +1,96 @@
+"""What sharpening without training gives a model on a set of problems: accuracy against the tokens that were spent.
+
+Best of n and majority vote come from samples that are there already (`lib.evaluate` keeps them); greedy decoding, token
+temperature and the samplers of `lib.power` are run here. What training gives is in a profile's summary (`lib.results`).
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from lib import engine, forecast, models, power, problems, verify
+from lib.forecast import BaseSamples, Estimate
+
+
+class Baseline(NamedTuple):
+    """`accuracy` of a `method` at a `budget` (samples, steps or particles); `tokens` were generated a problem on average,
+    discarded ones included; `log_p` is the mean log-probability of what was answered, in nats (nan for a vote)."""
+
+    method: str
+    budget: int
+    accuracy: Estimate
+    tokens: float
+    log_p: float
+
+
+def best_of(samples: BaseSamples, k: int) -> np.ndarray:
+    """The chance that the likeliest of k of the n samples, drawn without replacement, is correct, a question: [Q].
+
+    Exact: the i-th likeliest of all n is the likeliest of k with the probability C(n − i, k − 1) / C(n, k).
+    """
+    return _of_the_likeliest(samples, samples.correct, k)
+
+
+def _of_the_likeliest(samples: BaseSamples, values: np.ndarray, k: int) -> np.ndarray:
+    """The expectation of `values` [Q, n] at the likeliest of k of the n samples, [Q]."""
+    count = samples.log_p.shape[1]
+    if not 1 <= k <= count:
+        raise ValueError(f"k is {k}, but there are {count} samples: choose k from 1 to {count}.")
+    chance = np.array([math.comb(count - i, k - 1) for i in range(1, count + 1)]) / math.comb(count, k)
+    order = np.argsort(-samples.log_p, axis=1, kind="stable")
+    return np.take_along_axis(values, order, axis=1) @ chance
+
+
+def from_samples(samples: BaseSamples, majority: dict[int, Estimate]) -> list[Baseline]:
+    """`sampled`, `best of n` by log p and `majority vote` for n = 1, 2, 4, …; `majority` has an evaluation's maj@k by k."""
+    tokens, rows = float(samples.length.mean()), []
+    for k in majority:
+        method = "sampled" if k == 1 else "best of n"
+        log_p = float(_of_the_likeliest(samples, samples.log_p, k).mean())
+        rows.append(Baseline(method, k, forecast.estimate(best_of(samples, k)), k * tokens, log_p))
+    votes = [Baseline("majority vote", k, value, k * tokens, math.nan) for k, value in majority.items() if k > 1]
+    return rows + votes
+
+
+def run(
+    model,
+    tokenizer,
+    asked: Sequence[problems.Problem],
+    max_tokens: int,
+    alpha: float,
+    steps: Sequence[int],
+    particles: Sequence[int],
+    block: int,
+    seed: int = 0,
+) -> list[Baseline]:
+    """Greedy decoding, token temperature 1/α and both power samplers at the given budgets, one answer a problem each.
+
+    The methods' random numbers do not depend on one another; all of them see the problems in the same order.
+    """
+    prompts = models.prompt_ids(tokenizer, [problem.messages for problem in asked])
+
+    def of(count: int = 1) -> engine.ModelEngine:
+        return engine.ModelEngine(model, tokenizer, [prompt for prompt in prompts for _ in range(count)])
+
+    def rng() -> np.random.Generator:
+        return np.random.default_rng(seed)
+
+    drawn = [("greedy", 1, power.draw(of(), max_tokens, math.inf, rng()))]
+    drawn.append(("token temperature", 1, power.draw(of(), max_tokens, alpha, rng())))
+    drawn += [("power: Metropolis-Hastings", n, power.metropolis(of(), max_tokens, alpha, n, rng())) for n in steps]
+    drawn += [
+        ("power: sequential Monte Carlo", n, power.sequential(of(n), max_tokens, alpha, n, rng(), block))
+        for n in particles
+    ]
+    return [_graded(tokenizer, asked, method, budget, result) for method, budget, result in drawn]
+
+
+def _graded(tokenizer, asked: Sequence[problems.Problem], method: str, budget: int, drawn: power.Drawn) -> Baseline:
+    """One answer a problem, checked against its gold."""
+    rows = zip(drawn.rows.tokens, drawn.rows.length, strict=True)
+    texts = [tokenizer.decode(tokens[:length].tolist(), skip_special_tokens=True) for tokens, length in rows]
+    correct = [verify.check(text, problem.gold).correct for text, problem in zip(texts, asked, strict=True)]
+    log_p = float(drawn.rows.sum_p().mean())
+    return Baseline(method, budget, forecast.estimate(np.array(correct, float)), drawn.tokens / len(asked), log_p)

@@ -1,0 +1,58 @@
+"""Sharpening without training, against every subset and against a model whose best answers are known."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from lib import baselines, forecast, problems
+from lib.forecast import BaseSamples, Estimate
+
+
+def drawn(questions: int = 5, n: int = 6) -> BaseSamples:
+    rng = np.random.default_rng(0)
+    log_p, correct = rng.normal(-5, 2, (questions, n)), rng.integers(0, 2, (questions, n)).astype(float)
+    return BaseSamples(log_p, correct, rng.integers(3, 9, (questions, n)).astype(float), 1 - correct)
+
+
+@pytest.mark.parametrize("k", [1, 2, 4, 6])
+def test_best_of_k_is_the_mean_over_every_subset(k):
+    samples = drawn()
+    subsets = [list(subset) for subset in itertools.combinations(range(6), k)]
+    expected = [
+        np.mean([correct[subset][np.argmax(log_p[subset])] for subset in subsets])
+        for log_p, correct in zip(samples.log_p, samples.correct)
+    ]
+    assert baselines.best_of(samples, k) == pytest.approx(expected)
+
+
+def test_k_is_checked():
+    with pytest.raises(ValueError, match="choose k from 1 to 6"):
+        baselines.best_of(drawn(), 7)
+
+
+def test_what_samples_give_and_cost():
+    samples, half = drawn(), Estimate(0.5, 0.4, 0.6)
+    rows = {(row.method, row.budget): row for row in baselines.from_samples(samples, {1: half, 2: half, 4: half})}
+    assert set(rows) == {("sampled", 1), *((m, k) for m in ("best of n", "majority vote") for k in (2, 4))}
+    assert rows["sampled", 1].accuracy.value == pytest.approx(samples.correct.mean())
+    assert rows["sampled", 1].log_p == pytest.approx(samples.log_p.mean())
+    assert rows["best of n", 4].tokens == pytest.approx(4 * samples.length.mean())
+    assert rows["best of n", 4].log_p > rows["best of n", 2].log_p > rows["sampled", 1].log_p
+    assert rows["majority vote", 4].accuracy == half
+
+
+def test_every_method_answers_every_problem(base):
+    asked = problems.load("arithmetic", "test", 12)
+    rows = baselines.run(*base, asked, 64, 4.0, [2], [3], block=8, seed=1)
+    assert [(row.method.split(":")[0], row.budget) for row in rows] == [
+        ("greedy", 1),
+        ("token temperature", 1),
+        ("power", 2),
+        ("power", 3),
+    ]
+    assert all(0 <= row.accuracy.value <= 1 and row.tokens > 5 and row.log_p < 0 for row in rows)
+    assert rows[2].tokens > rows[1].tokens and rows[3].tokens > 2 * rows[1].tokens
+    again = baselines.run(*base, asked, 64, 4.0, [2], [3], block=8, seed=1)
+    assert again == rows
+    assert isinstance(rows[0].accuracy, forecast.Estimate)
