@@ -4,8 +4,6 @@ Time has no unit: rate × steps of a gradient method. `log π` rows are log-prob
 `theory.Enumerated`. Optima and gradients are `lib.theory`; drawing is `lib.figures`.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 
 from lib import regimes, theory
@@ -20,7 +18,8 @@ def natural_flow(regime: Regime, toy: Enumerated, log_start, times) -> np.ndarra
     In closed form. With R = a − c·log π: log π_t = e^{−ct}·log π_0 + (1 − e^{−ct})/c·a, normalised, and for c = 0 simply
     log π_0 + t·a. Completions that the start cannot write stay at 0.
     """
-    a, c = theory.pull(regime, toy)
+    task, likelihood, c, _ = theory.pull(regime, toy)
+    a = task + likelihood
     times = np.asarray(times, dtype=float)[:, None]
     kept, gained = np.exp(-c * times), -np.expm1(-c * times) / c if c > 0 else times
     possible = np.isfinite(log_start) & np.isfinite(a)
@@ -44,9 +43,14 @@ def sharpen_in_rounds(log_p, alpha: float, rounds: int) -> np.ndarray:
 def log_odds_distance(log_q, log_p) -> np.ndarray:
     """The largest difference between two policies in the log-odds of any pair of completions, in nats, [..., N] to [...].
 
-    Hilbert's projective distance: the range of log q − log p. Both must give every completion a probability above 0.
+    Hilbert's projective distance: the range of log q − log p, over what both can write; inf if one can write what the other
+    cannot.
     """
-    return np.ptp(np.asarray(log_q) - np.asarray(log_p), axis=-1)
+    log_q, log_p = np.broadcast_arrays(np.asarray(log_q, dtype=float), np.asarray(log_p, dtype=float))
+    both, one = np.isfinite(log_q) & np.isfinite(log_p), np.isfinite(log_q) ^ np.isfinite(log_p)
+    ratio = np.subtract(log_q, log_p, out=np.zeros(log_q.shape), where=both)
+    high, low = (np.where(both, ratio, empty) for empty in (-np.inf, np.inf))
+    return np.where(one.any(axis=-1), np.inf, high.max(axis=-1) - low.min(axis=-1))
 
 
 def exponent(times, distances) -> float:
@@ -67,22 +71,17 @@ def log_odds_error(rng, alpha: float, epsilon: float, lengths: tuple[int, int], 
     return alpha * (sums[0] - sums[1])
 
 
-class Stochastic(NamedTuple):
-    """A sampled run: `log_policy` [steps + 1, N], and the squared length of each step's gradient estimate, [steps]."""
-
-    log_policy: np.ndarray
-    squared_norm: np.ndarray
-
-
-def rloo(regime: Regime, toy: Enumerated, log_start, steps: int, group: int, rate: float, seed: int = 0) -> Stochastic:
-    """RLOO on a tabular softmax policy: what a trainer does to one problem, `group` sampled completions a step.
+def rloo(regime: Regime, toy: Enumerated, log_start, steps: int, group: int, rate: float, seed: int = 0) -> np.ndarray:
+    """RLOO on a tabular softmax policy, `group` sampled completions a step: log π before each step and after the last,
+    [steps + 1, N].
 
     The rewards are the regime's own (`lib.regimes`, coins tossed), the baseline is the mean reward of the other completions, and
     nothing is divided by a standard deviation. In expectation a step is one of `theory.ascend`.
     """
     if group < 2:
         raise ValueError(f"group is {group}: leave-one-out needs at least 2 completions a step.")
-    rng, path, norms = np.random.default_rng(seed), [theory.normalise(log_start)], []
+    rng, path = np.random.default_rng(seed), [theory.normalise(log_start)]
+    theory.advantage(regime, toy, path[0])  # refuses a start outside of what p can write
     for step in range(steps):
         policy = np.exp(path[-1])
         drawn = rng.choice(len(policy), group, p=policy / policy.sum())
@@ -98,9 +97,8 @@ def rloo(regime: Regime, toy: Enumerated, log_start, steps: int, group: int, rat
         )
         advantage = group / (group - 1) * (scored - scored.mean())
         estimate = np.bincount(drawn, advantage, len(policy)) / group  # Σ A·(e_y − π) / G, and the A sum to 0
-        norms.append(estimate @ estimate)
         path.append(theory.normalise(path[-1] + rate * estimate))
-    return Stochastic(np.array(path), np.array(norms))
+    return np.array(path)
 
 
 def rloo_variance(regime: Regime, toy: Enumerated, log_policy, group: int) -> float:
@@ -110,9 +108,8 @@ def rloo_variance(regime: Regime, toy: Enumerated, log_policy, group: int) -> fl
     [4(G−2)·ζ₁ + 2·ζ₂] / (G(G−1)) (Hoeffding 1948), with ζ₁ = Var E[h | y_i] and ζ₂ = Var h, each summed over logits. Because
     ‖s_i − s_j‖² = 2 for y_i ≠ y_j, E‖h‖² is simply Var(R). A tossed coin adds its own variance, ¼.
     """
-    policy, scored = np.exp(log_policy), theory.reward(regime, toy, log_policy)
+    policy, gain = np.exp(log_policy), theory.advantage(regime, toy, log_policy)
     slope, noise = theory.gradient(regime, toy, log_policy), 0.25 if regime.name == "coin" else 0.0
-    gain = np.where(policy > 0, scored, 0.0) - theory.expected(log_policy, scored)
     score_norm = 1 - 2 * policy + policy @ policy
     projected = (gain**2 + noise) * score_norm + 2 * gain * (slope - policy @ slope) + slope @ slope
     first = policy @ projected / 4 - slope @ slope

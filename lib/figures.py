@@ -82,6 +82,23 @@ def save(figure: Figure, name: str, folder: Path = runs.HOME / "figures") -> Pat
     return Path(folder) / f"{name}.png"
 
 
+def explore(draw: Callable[..., None], **controls) -> None:
+    """A slider for each control (an ipywidgets widget), and below them what `draw` shows for their values.
+
+    Where nobody can move a slider, as under papermill, `draw` shows the first state, and there are no widgets: with many of them
+    nbclient and ipykernel were seen to wait for each other without end.
+    """
+    from IPython import get_ipython
+
+    kernel = getattr(get_ipython(), "kernel", None)
+    if kernel is not None and kernel.get_parent("shell").get("content", {}).get("allow_stdin"):
+        from ipywidgets import interact
+
+        interact(draw, **controls)
+    else:
+        draw(**{name: getattr(control, "value", control) for name, control in controls.items()})
+
+
 def smooth(values: np.ndarray, window: int = 5) -> np.ndarray:
     """A centred running mean that shortens its window at the ends, [T] to [T]."""
     values, half = np.asarray(values, dtype=float), window // 2

@@ -50,9 +50,12 @@ def model(step, following, start: int = 0, reward=0.0) -> SequenceModel:
     states, tokens = following.shape
     if step.shape != (states, tokens + 1) or not (following.min() >= 0 and following.max() < states > start >= 0):
         raise ValueError(f"{states} states and {tokens} tokens need probabilities [{states}, {tokens + 1}], EOS last.")
+    reward = np.broadcast_to(np.asarray(reward, dtype=float), states)
+    if not np.isfinite(reward).all():
+        raise ValueError("Every state's reward must be a finite number.")
     if not np.all(step >= 0) or not np.allclose(step.sum(axis=1), 1, rtol=0, atol=1e-9):
         raise ValueError("Each row of probabilities must have numbers that are not negative and sum to 1.")
-    return SequenceModel(theory.log_of(step), following, start, np.broadcast_to(np.asarray(reward, float), states))
+    return SequenceModel(theory.log_of(step), following, start, reward)
 
 
 def markov(first, step) -> SequenceModel:
@@ -105,6 +108,9 @@ def rewarded(base: SequenceModel, transition, accept, start: int = 0) -> Sequenc
     """
     transition, accept = np.asarray(transition, dtype=int), np.asarray(accept, dtype=float)
     states, machine = len(base.following), len(transition)
+    fits = transition.shape == (machine, base.eos) and accept.shape == (machine,) and np.isfinite(accept).all()
+    if not fits or transition.min() < 0 or max(transition.max(), start) >= machine or start < 0:
+        raise ValueError(f"The automaton needs transition [Q, {base.eos}] into its Q states, and a finite accept [Q].")
     following = base.following[:, None, :] * machine + transition[None, :, :]
     return SequenceModel(
         np.repeat(base.log_step, machine, axis=0),
@@ -121,19 +127,18 @@ def local_temperature(base: SequenceModel, alpha: float) -> SequenceModel:
 
 def completions(base: SequenceModel, max_length: int) -> Iterator[Completion]:
     """Every completion that has a probability above 0, one by one: brute force, the oracle of everything else here."""
-
-    def walk(state: int, tokens: tuple[int, ...], log_p: float) -> Iterator[Completion]:
+    open_ones = [(base.start, (), 0.0)]
+    while open_ones:
+        state, tokens, log_p = open_ones.pop()
         if len(tokens) == max_length:
             yield Completion(tokens, log_p, 0.0)
-            return
+            continue
         for token in np.flatnonzero(np.isfinite(base.log_step[state])).tolist():
             longer, total = (*tokens, token), log_p + float(base.log_step[state, token])
             if token == base.eos:
                 yield Completion(longer, total, float(base.reward[state]))
             else:
-                yield from walk(int(base.following[state, token]), longer, total)
-
-    return walk(base.start, (), 0.0)
+                open_ones.append((base.following[state, token], longer, total))
 
 
 def log_prob(base: SequenceModel, tokens) -> float:
@@ -145,40 +150,43 @@ def log_prob(base: SequenceModel, tokens) -> float:
     return total
 
 
-class Likeliest(NamedTuple):
-    """Of every length t = 1 … T, `log_p` [T] and `tokens` of the likeliest finished completion, −inf and () if there is none;
-    `cut_off` is the log p of the likeliest completion that has not ended after T tokens."""
+class Likeliest:
+    """The likeliest completion of every length t = 1 … T, by the Viterbi recursion in O(T·S·V).
 
-    log_p: np.ndarray
-    tokens: list[tuple[int, ...]]
-    cut_off: float
+    `log_p` [T] is that of the likeliest that ends with its t-th token, −inf if there is none; `cut_off` that of the likeliest that
+    has not ended after T tokens.
+    """
+
+    def __init__(self, base: SequenceModel, max_length: int):
+        self.base, self._ways = base, []
+        best, unfinished, log_p = base.log_step[:, -1], np.zeros(len(base.following)), []
+        for t in range(max_length):
+            if t:
+                through = base.log_step[:, :-1] + best[base.following]
+                self._ways.append(through.argmax(axis=1))
+                best = through.max(axis=1)
+            log_p.append(best[base.start])
+            unfinished = (base.log_step[:, :-1] + unfinished[base.following]).max(axis=1)
+        self.log_p, self.cut_off = np.array(log_p), float(unfinished[base.start])
 
     def length(self, weight: float = 0.0) -> int:
-        """The length, in tokens, whose likeliest completion has the largest log p / T^weight; of equals the shortest."""
+        """The length, in tokens, of the finished completion with the largest log p / T^weight; of equals the shortest.
+
+        `weight` 0 is the mode among finished completions. Raises ValueError if none can end within T tokens.
+        """
+        if not np.isfinite(self.log_p).any():
+            raise ValueError(f"No completion ends within {len(self.log_p)} tokens: allow longer ones.")
         return 1 + int(np.argmax(self.log_p / np.arange(1.0, len(self.log_p) + 1) ** weight))
 
-
-def likeliest(base: SequenceModel, max_length: int) -> Likeliest:
-    """The likeliest completion of every length, by the Viterbi recursion in O(T·S·V)."""
-    best, unfinished, choices, log_p = base.log_step[:, -1], np.zeros(len(base.following)), [], []
-    for t in range(max_length):
-        if t:
-            through = base.log_step[:, :-1] + best[base.following]
-            choices.append(through.argmax(axis=1))
-            best = through.max(axis=1)
-        unfinished = (base.log_step[:, :-1] + unfinished[base.following]).max(axis=1)
-        log_p.append(best[base.start])
-    found = [_follow(base, choices[:t]) if np.isfinite(log_p[t]) else () for t in range(max_length)]
-    return Likeliest(np.array(log_p), found, float(unfinished[base.start]))
-
-
-def _follow(base: SequenceModel, choices: list[np.ndarray]) -> tuple[int, ...]:
-    """The tokens that the Viterbi choices lead through, the last choice first, with EOS."""
-    state, tokens = base.start, []
-    for choice in reversed(choices):
-        tokens.append(int(choice[state]))
-        state = base.following[state, tokens[-1]]
-    return (*tokens, base.eos)
+    def completion(self, length: int) -> tuple[int, ...]:
+        """The likeliest completion that ends with its `length`-th token; ValueError if there is none."""
+        if not np.isfinite(self.log_p[length - 1]):
+            raise ValueError(f"No completion ends with token {length}.")
+        state, tokens = self.base.start, []
+        for way in reversed(self._ways[: length - 1]):
+            tokens.append(int(way[state]))
+            state = self.base.following[state, tokens[-1]]
+        return (*tokens, self.base.eos)
 
 
 class Marginals(NamedTuple):
@@ -219,10 +227,8 @@ class Sharpened:
 
     def __init__(self, base: SequenceModel, alpha: float, max_length: int, beta_inv: float = 0.0):
         if not (0 <= alpha < np.inf and max_length >= 1 and np.isfinite(beta_inv)):
-            raise ValueError(
-                f"alpha {alpha}, max_length {max_length}: choose a finite alpha of 0 or more and 1 token or more."
-            )
-        self.base, self.alpha, self.max_length, self.beta_inv = base, alpha, max_length, beta_inv
+            raise ValueError("Choose a finite alpha of 0 or more, a finite beta_inv, and a max_length of 1 or more.")
+        self.base, self.max_length = base, max_length
         self._scaled = theory.scale(base.log_step, alpha)
         self._scaled[:, -1] += beta_inv * base.reward
         self.log_value = np.zeros((max_length + 1, len(base.following)))
@@ -236,16 +242,16 @@ class Sharpened:
         weights[:, :-1] += self.log_value[t - 1][self.base.following]
         return weights
 
-    def policy(self, t: int) -> np.ndarray:
-        """The probability of each next token in each state, with t more tokens allowed, [S, V + 1]."""
-        return np.exp(self._weights(t) - self.log_value[t][:, None])
+    def log_policy(self, t: int) -> np.ndarray:
+        """The log-probability of each next token in each state, with t more tokens allowed, [S, V + 1]."""
+        return theory.normalise(self._weights(t))
 
     def marginals(self) -> Marginals:
         """Token and length distributions, by one forward pass."""
         states = len(self.base.following)
         here, tokens = np.eye(1, states, self.base.start)[0], []
         for t in range(self.max_length, 0, -1):
-            flow = here[:, None] * self.policy(t)
+            flow = here[:, None] * np.exp(self.log_policy(t))
             tokens.append(flow.sum(axis=0))
             here = np.bincount(self.base.following.ravel(), flow[:, :-1].ravel(), states)
         token, cut_off = np.array(tokens), float(here.sum())
@@ -254,23 +260,25 @@ class Sharpened:
         return Marginals(token, length, cut_off)
 
     def moments(self) -> Moments:
-        """E[r], and mean, variance and covariance of log p, by one backward pass of the laws of total (co)variance."""
+        """Accuracy, mean, variance and covariance of log p, and entropy, by one backward pass: the laws of total expectation,
+        variance and covariance, and the chain rule of entropy."""
         base, start = self.base, self.base.start
         step_log_p = np.where(np.isfinite(base.log_step), base.log_step, 0.0)
         none = np.zeros(len(base.following))
-        accuracy = mean = variance = covariance = none  # of what is cut off
+        accuracy = mean = variance = covariance = entropy = none  # of what is cut off
 
         def after(values, at_eos=none) -> np.ndarray:
             return np.column_stack([values[base.following], at_eos])
 
         for t in range(1, self.max_length + 1):
-            policy, earned, log_p = self.policy(t), after(accuracy, base.reward), step_log_p + after(mean)
+            log_policy, earned, log_p = self.log_policy(t), after(accuracy, base.reward), step_log_p + after(mean)
+            policy = np.exp(log_policy)
             accuracy, mean = (policy * earned).sum(axis=1), (policy * log_p).sum(axis=1)
             surprise = log_p - mean[:, None]
             variance = (policy * (after(variance) + surprise**2)).sum(axis=1)
             covariance = (policy * (after(covariance) + surprise * (earned - accuracy[:, None]))).sum(axis=1)
-        entropy = self.log_partition - self.alpha * mean[start] - self.beta_inv * accuracy[start]
-        return Moments(*(float(part[start]) for part in (accuracy, mean, variance, covariance)), float(entropy))
+            entropy = theory.entropy(log_policy) + (policy * after(entropy)).sum(axis=1)
+        return Moments(*(float(part[start]) for part in (accuracy, mean, variance, covariance, entropy)))
 
     def sample(self, count: int, seed: int = 0) -> Samples:
         """`count` independent completions, by ancestral sampling: exact, no Markov chain Monte Carlo."""
@@ -279,7 +287,7 @@ class Sharpened:
         log_p, earned, length = np.zeros(count), np.zeros(count), np.full(count, self.max_length)
         active, state = np.arange(count), np.full(count, base.start)
         for step in range(self.max_length):
-            cumulative = self.policy(self.max_length - step).cumsum(axis=1)
+            cumulative = np.exp(self.log_policy(self.max_length - step)).cumsum(axis=1)
             cumulative /= cumulative[:, -1:]
             token = (cumulative[state] <= rng.random(len(active))[:, None]).sum(axis=1)
             tokens[active, step] = token

@@ -7,6 +7,7 @@ completions are too many to list, are `lib.sequences`; paths through time are `l
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -66,10 +67,12 @@ def log_partition(log_weights) -> np.ndarray:
 
 def normalise(log_weights) -> np.ndarray:
     """Log-probabilities from log-weights, [..., N]. Raises ValueError where nothing is possible, or a weight is no number."""
-    total = log_partition(log_weights)
-    if not np.isfinite(total).all():
+    log_weights = np.asarray(log_weights, dtype=float)
+    top = log_weights.max(axis=-1, keepdims=True)
+    if not np.isfinite(top).all():
         raise ValueError("These weights are no distribution: all are zero, or one is infinite or not a number.")
-    return np.asarray(log_weights, dtype=float) - total[..., None]
+    shifted = log_weights - top  # first, so that the sum is taken of numbers near 1 however large the weights are
+    return shifted - log_of(np.exp(shifted).sum(axis=-1, keepdims=True))
 
 
 def power(log_p, alpha: float) -> np.ndarray:
@@ -78,13 +81,20 @@ def power(log_p, alpha: float) -> np.ndarray:
 
 
 def tilt(log_p, reward, alpha: float, beta_inv: float) -> np.ndarray:
-    """The log of p^α·exp(β⁻¹·r), normalised, [..., N]: the optimum of `tilted`, and for β⁻¹ = 0 of `tempered`."""
-    return normalise(scale(log_p, alpha) + beta_inv * np.asarray(reward, dtype=float))
+    """The log of p^α·exp(β⁻¹·r), normalised, [..., N]: the optimum of `tilted`, and for β⁻¹ = 0 of `tempered`.
+
+    Raises ValueError for an α or β⁻¹ that is not finite; `mode` is the limit α → ∞.
+    """
+    if not np.isfinite([alpha, beta_inv]).all():
+        raise ValueError(f"alpha is {alpha} and beta_inv {beta_inv}: choose finite numbers.")
+    log_p, reward = np.broadcast_arrays(np.asarray(log_p, dtype=float), np.asarray(reward, dtype=float))
+    top = np.where(np.isfinite(log_p), reward, -np.inf).max(axis=-1, keepdims=True)
+    return normalise(scale(log_p, alpha) + beta_inv * (reward - top))
 
 
 def mode(log_p, tie: float = TIE) -> np.ndarray:
     """The limit of p^α for α → ∞, [..., N]: uniform on the likeliest completion and on those within `tie` nats of it."""
-    log_p = np.asarray(log_p, dtype=float)
+    log_p = normalise(log_p)
     return normalise(np.where(log_p >= log_p.max(axis=-1, keepdims=True) - tie, 0.0, -np.inf))
 
 
@@ -106,7 +116,9 @@ def covariance(log_q, first, second) -> np.ndarray:
 def kl(log_q, log_p) -> np.ndarray:
     """KL(q‖p) in nats, [..., N] to [...]; inf where q can do what p cannot."""
     log_q, log_p = np.broadcast_arrays(np.asarray(log_q, dtype=float), np.asarray(log_p, dtype=float))
-    return expected(log_q, np.subtract(log_q, log_p, out=np.zeros(log_q.shape), where=np.isfinite(log_q)))
+    cannot = np.isfinite(log_q) & np.isneginf(log_p)
+    ratio = np.subtract(log_q, log_p, out=np.zeros(log_q.shape), where=np.isfinite(log_q) & ~cannot)
+    return np.where(cannot.any(axis=-1), np.inf, expected(log_q, ratio))
 
 
 def entropy(log_q) -> np.ndarray:
@@ -174,32 +186,65 @@ def objective(regime: Regime, toy: Enumerated, log_policy) -> float:
     return float(expected(log_policy, reward(regime, toy, log_policy)))
 
 
+def advantage(regime: Regime, toy: Enumerated, log_policy) -> np.ndarray:
+    """R − E_π[R] of every completion, [N]; 0 where the policy writes nothing.
+
+    Raises ValueError if the policy writes what the reference cannot: a regime that scores log p has no finite reward there.
+    """
+    scored, written = reward(regime, toy, log_policy), np.isfinite(log_policy)
+    if np.isneginf(scored[written]).any():
+        raise ValueError(
+            "The policy writes what the reference cannot, and log p is −∞ there: start from the reference."
+        )
+    return np.where(written, scored - expected(log_policy, scored), 0.0)
+
+
 def gradient(regime: Regime, toy: Enumerated, log_policy) -> np.ndarray:
     """∂J/∂θ for a tabular softmax policy π = softmax(θ), [N]: π·(R − E_π[R]), the expectation of REINFORCE.
 
     The S_π inside R needs no derivative of its own, because E_π[∇ log π] = 0.
     """
-    policy, scored = np.exp(log_policy), reward(regime, toy, log_policy)
-    if np.isneginf(scored[policy > 0]).any():
-        raise ValueError("The policy writes what the reference cannot: its KL is infinite. Start from the reference.")
-    return policy * (np.where(policy > 0, scored, 0.0) - expected(log_policy, scored))
+    return np.exp(log_policy) * advantage(regime, toy, log_policy)
 
 
-def pull(regime: Regime, toy: Enumerated) -> tuple[np.ndarray, float]:
-    """(a, c): the regime's reward on what p can write is R = a(y) − c·log π(y), read off `lib.regimes`. a is [N]."""
-    at_zero, at_one = (reward(regime, toy, np.full(len(toy.log_p), log_pi)) for log_pi in (0.0, 1.0))
-    likeliest = toy.log_p.argmax()
-    return np.where(np.isfinite(toy.log_p), at_zero, -np.inf), float(at_zero[likeliest] - at_one[likeliest])
+class Pull(NamedTuple):
+    """A regime's reward on what p can write, R = task + likelihood − c·log π. `task` and `likelihood` are [N], `c` ≥ 0; `unit`
+    is what one nat of log p is worth, in R."""
+
+    task: np.ndarray
+    likelihood: np.ndarray
+    c: float
+    unit: float
+
+
+def pull(regime: Regime, toy: Enumerated) -> Pull:
+    """The parts of a regime's reward, read off `lib.regimes`; −inf where p is 0."""
+
+    def terms(reference, policy, length) -> dict[str, np.ndarray]:
+        signals = Signals(toy.reward, reference, policy, length, toy.well_formed, np.full(len(toy.log_p), 0.5))
+        return regime.reward_terms(signals)
+
+    zero, one, possible = np.zeros(len(toy.log_p)), np.ones(len(toy.log_p)), np.isfinite(toy.log_p)
+    parts = terms(np.where(possible, toy.log_p, 0.0), zero, toy.length)
+    c = float(-terms(zero, one, one)["kl"][0])
+    slope = float(terms(one, zero, one)["likelihood"][0])
+    task, likelihood = (
+        np.where(possible, part, -np.inf) for part in (parts["task"], parts["likelihood"] + parts["kl"])
+    )
+    return Pull(task, likelihood, c, c or slope or 1.0)
 
 
 def optimum(regime: Regime, toy: Enumerated) -> np.ndarray:
-    """The log of the regime's optimum π*, [N]: ∝ exp(a/c) with a KL term, for R = a − c·log π.
+    """The log of the regime's optimum π* among the policies on what p can write, [N].
 
-    Without one every distribution on the completions with the largest a is optimal, a face of the simplex; returned is p
-    restricted to that face, where the natural-gradient flow from p ends (`lib.dynamics`).
+    With a KL term it is ∝ exp((task + likelihood)/c), and unique. Without one every distribution on the completions with
+    the largest reward is optimal, a face of the simplex; returned is p restricted to that face, where the natural-gradient flow
+    from p ends (`lib.dynamics`). Ties are within TIE nats of log p.
     """
-    a, c = pull(regime, toy)
-    return normalise(a / c) if c > 0 else normalise(np.where(a >= a.max() - TIE, toy.log_p, -np.inf))
+    parts = pull(regime, toy)
+    weights = (parts.task - parts.task.max()) / parts.unit
+    weights = np.where(np.isfinite(toy.log_p), weights + parts.likelihood / parts.unit, -np.inf)
+    return normalise(weights if parts.c > 0 else np.where(weights >= weights.max() - TIE, toy.log_p, -np.inf))
 
 
 def ascend(regime: Regime, toy: Enumerated, log_start, steps: int, rate: float, natural: bool = False) -> np.ndarray:
@@ -208,10 +253,7 @@ def ascend(regime: Regime, toy: Enumerated, log_start, steps: int, rate: float, 
     θ moves by `rate` times ∂J/∂θ, or, `natural`, times the natural gradient R − E_π[R] (Kakade 2001; here the same as
     mirror ascent), which does not depend on how likely a completion is already.
     """
-    path = [normalise(log_start)]
+    slope, path = advantage if natural else gradient, [normalise(log_start)]
     for _ in range(steps):
-        step = gradient(regime, toy, path[-1])
-        if natural:
-            step = np.divide(step, np.exp(path[-1]), out=np.zeros(len(step)), where=np.exp(path[-1]) > 0)
-        path.append(normalise(path[-1] + rate * step))
+        path.append(normalise(path[-1] + rate * slope(regime, toy, path[-1])))
     return np.array(path)

@@ -107,14 +107,14 @@ def test_rloo_is_unbiased_and_its_variance_exact(regime, group):
 @each_regime
 def test_the_sampled_run_takes_such_estimates(regime):
     toy = theory.enumerated([0.5, 0.3, 0.2], [0, 1, 1], [3, 5, 8], [1, 0, 1])
-    runs = [dynamics.rloo(regime, toy, toy.log_p, 1, 4, 1.0, seed=seed) for seed in range(4000)]
-    squared = theory.gradient(regime, toy, toy.log_p) @ theory.gradient(regime, toy, toy.log_p)
-    expected = squared + dynamics.rloo_variance(regime, toy, toy.log_p, 4)
-    norms = np.array([run.squared_norm[0] for run in runs])
-    assert norms.mean() == pytest.approx(expected, abs=5 * norms.std() / 63 + 1e-15)
-    moved = np.array([run.log_policy[1] - run.log_policy[0] for run in runs])
-    moved -= moved.mean(axis=1, keepdims=True)
+    moved = np.array(
+        [np.diff(dynamics.rloo(regime, toy, toy.log_p, 1, 4, 1.0, seed), axis=0)[0] for seed in range(4000)]
+    )
+    moved -= moved.mean(axis=1, keepdims=True)  # an estimate sums to 0
     gradient = theory.gradient(regime, toy, toy.log_p)
+    squared = (moved**2).sum(axis=1)
+    expected = gradient @ gradient + dynamics.rloo_variance(regime, toy, toy.log_p, 4)
+    assert squared.mean() == pytest.approx(expected, abs=5 * squared.std() / 63 + 1e-15)
     assert moved.mean(axis=0) == pytest.approx(gradient, abs=5 * moved.std() / 63 + 1e-12)
 
 
@@ -122,9 +122,23 @@ def test_a_sampled_run_approaches_the_exact_path():
     toy, regime = example(), regimes.named("tempered", 2)
     exact = theory.ascend(regime, toy, toy.log_p, 300, 0.05)
     noisy = dynamics.rloo(regime, toy, toy.log_p, 300, 2000, 0.05, seed=3)
-    assert theory.total_variation(noisy.log_policy, exact).max() < 0.02
+    assert theory.total_variation(noisy, exact).max() < 0.02
     again = dynamics.rloo(regime, toy, toy.log_p, 300, 2000, 0.05, seed=3)
-    assert (again.log_policy == noisy.log_policy).all()
+    assert (again == noisy).all()
+
+
+def test_distances_where_a_probability_is_0():
+    p, q = theory.log_of([0.5, 0.3, 0.2]), theory.log_of([0.5, 0.5, 0.0])
+    assert dynamics.log_odds_distance(p, q) == np.inf
+    assert dynamics.log_odds_distance(q, theory.log_of([0.8, 0.2, 0.0])) == pytest.approx(math.log(4))
+    path = dynamics.sharpen_in_rounds(p, 4.0, 600)
+    assert dynamics.log_odds_distance(path, path).tolist() == [0] * 601
+
+
+def test_a_start_outside_of_the_reference_is_refused():
+    toy = theory.enumerated([0.5, 0.5, 0.0], [0, 1, 1])
+    with pytest.raises(ValueError, match="start from the reference"):
+        dynamics.rloo(regimes.named("tempered"), toy, theory.log_of([1 / 3] * 3), 1, 4, 1.0)
 
 
 def test_one_completion_a_step_is_refused():

@@ -107,14 +107,22 @@ def test_dynamic_programming_matches_enumeration(base, max_length, alpha, beta_i
 @given(models, st.integers(1, 6))
 def test_likeliest_completions(base, max_length):
     found, log_p, _ = listed(base, max_length)
-    result = sequences.likeliest(base, max_length)
+    result = sequences.Likeliest(base, max_length)
     for t in range(1, max_length + 1):
         same = [c.log_p for c in found if len(c.tokens) == t and c.tokens[-1] == base.eos]
         assert result.log_p[t - 1] == pytest.approx(max(same, default=-np.inf))
-        assert sequences.log_prob(base, result.tokens[t - 1]) == (pytest.approx(max(same)) if same else 0)
+        if same:
+            assert sequences.log_prob(base, result.completion(t)) == pytest.approx(max(same))
+            assert len(result.completion(t)) == t
+        else:
+            with pytest.raises(ValueError, match="No completion ends"):
+                result.completion(t)
     cut = [c.log_p for c in found if c.tokens[-1] != base.eos]
     assert result.cut_off == pytest.approx(max(cut, default=-np.inf))
     finished = [c for c in found if c.tokens[-1] == base.eos]
+    if not finished:
+        with pytest.raises(ValueError, match="allow longer ones"):
+            result.length()
     for weight in (0.0, 1.0) if finished else ():
         best = max(c.log_p / len(c.tokens) ** weight for c in finished)
         length = result.length(weight)
@@ -148,7 +156,7 @@ def test_alpha_one_is_the_model_itself():
     base = random_model(1)
     exact = sequences.Sharpened(base, 1, 300)
     assert exact.log_partition == pytest.approx(0, abs=1e-12)
-    assert exact.policy(7) == pytest.approx(np.exp(base.log_step), abs=1e-12)
+    assert np.exp(exact.log_policy(7)) == pytest.approx(np.exp(base.log_step), abs=1e-12)
 
 
 def test_a_thousand_tokens_at_any_alpha():
@@ -164,6 +172,15 @@ def test_a_thousand_tokens_at_any_alpha():
         assert moments.log_p_variance == pytest.approx(1000 * theory.covariance(one, token, token), rel=1e-9, abs=1e-9)
         assert moments.entropy == pytest.approx(1000 * theory.entropy(one), abs=1e-6)
         assert exact.marginals().cut_off == pytest.approx(1)
+
+
+def test_ties_at_a_thousand_tokens_and_any_alpha():
+    """Found by review: the entropy was once a difference of numbers near α·T·log p, and off by half a nat at α = 10^4."""
+    base = sequences.markov([0.25, 0.25, 0.25, 0.25, 0.0], [[0.25, 0.25, 0.25, 0.25, 0.0]] * 4)
+    for alpha in (1.0, 100.0, 1e4, 1e6):
+        exact = sequences.Sharpened(base, alpha, 1000)
+        assert exact.moments().entropy == pytest.approx(1000 * np.log(4), rel=1e-12)
+        assert exact.marginals().length.sum() == pytest.approx(1, abs=1e-12)
 
 
 def test_local_temperature_is_not_the_power():
@@ -182,6 +199,9 @@ def test_local_temperature_is_not_the_power():
         (lambda: sequences.markov([0.5, 0.5], [[-0.5, 1.5]]), "not negative"),
         (lambda: sequences.model([[0.5, 0.5]], [[1]]), "states"),
         (lambda: sequences.tree({0: (0.5, 1.0)}, 2), "sum to 1"),
+        (lambda: sequences.model([[0.5, 0.5]], [[0]], reward=np.nan), "finite number"),
+        (lambda: sequences.rewarded(random_model(0), [[2, 0]], [1]), "into its Q states"),
+        (lambda: sequences.rewarded(sequences.markov([0.5, 0.5], [[0.5, 0.5]]), [[0]], [1, 0]), "finite accept"),
         (lambda: sequences.Sharpened(random_model(0), -1, 5), "alpha"),
         (lambda: sequences.Sharpened(random_model(0), 1, 0), "max_length"),
     ],

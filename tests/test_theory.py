@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib import regimes, theory
+from lib import dynamics, regimes, theory
 from lib.regimes import Regime
 
 REGIMES = [
@@ -96,6 +96,15 @@ def test_limits_of_the_power(toy):
         assert np.exp(theory.power(toy.log_p, 1e4)) == pytest.approx(np.exp(theory.mode(toy.log_p)), abs=1e-4)
 
 
+@given(toys(), alphas, st.sampled_from([1e6, 1e12, 1e16, 1e300]))
+def test_a_huge_task_reward_weight(toy, alpha, beta_inv):
+    """Found by review: the sum of the weights was lost next to β⁻¹·r, and what came out did not sum to 1."""
+    log_q = theory.tilt(toy.log_p, toy.reward, alpha, beta_inv)
+    assert np.exp(log_q).sum() == pytest.approx(1)
+    best = np.where(toy.reward == toy.reward[np.isfinite(toy.log_p)].max(), toy.log_p, -np.inf)
+    assert np.exp(log_q) == pytest.approx(np.exp(theory.power(best, alpha)), abs=1e-6)
+
+
 def test_ties_are_shared():
     log_p = theory.log_of([0.3, 0.1, 0.3, 0.3])
     assert np.exp(theory.mode(log_p)) == pytest.approx([1 / 3, 0, 1 / 3, 1 / 3])
@@ -146,6 +155,23 @@ def test_the_optimum_beats_any_perturbation_of_itself(regime, toy, direction, si
         assert better >= worse - 1e-9 * max(1.0, abs(better))
 
 
+@pytest.mark.parametrize("beta_inv", [1e-9, 1.0, 1e9, 1e12, 1e17])
+def test_optima_at_any_weight(beta_inv):
+    toy = example()
+    tilted = theory.optimum(regimes.named("tilted", 2, beta_inv), toy)
+    assert np.exp(tilted) == pytest.approx(np.exp(theory.tilt(toy.log_p, toy.reward, 2, beta_inv)))
+    likeliest = np.exp(theory.optimum(regimes.named("task+likelihood", 1, beta_inv), toy))
+    assert likeliest == pytest.approx([0, 1, 0, 0] if beta_inv >= 1 else [1, 0, 0, 0])
+    assert np.exp(theory.optimum(regimes.named("sharpen", 1 / beta_inv), toy)) == pytest.approx([1, 0, 0, 0])
+
+
+def test_natural_ascent_reaches_what_is_all_but_impossible():
+    toy = theory.Enumerated(theory.normalise([0.0, -800.0]), np.array([0.0, 1.0]), np.ones(2), np.ones(2))
+    path = theory.ascend(regimes.named("task"), toy, toy.log_p, 900, 1.0, natural=True)
+    flow = dynamics.natural_flow(regimes.named("task"), toy, toy.log_p, [900.0])
+    assert path[-1] == pytest.approx(flow[0])
+
+
 def test_closed_forms_by_name():
     toy = example()
     optimum = {r.name: np.exp(theory.optimum(r, toy)) for r in map(regimes.named, regimes.NAMES)}
@@ -173,7 +199,7 @@ def test_a_policy_outside_the_reference():
     even = theory.log_of([1 / 3] * 3)
     assert theory.objective(regimes.named("task"), toy, even) == pytest.approx(2 / 3)
     assert theory.objective(regimes.named("tempered", 2), toy, even) == -math.inf
-    with pytest.raises(ValueError, match="KL is infinite"):
+    with pytest.raises(ValueError, match="start from the reference"):
         theory.gradient(regimes.named("sharpen"), toy, even)
     assert all(np.exp(theory.optimum(regime, toy))[2] == 0 for regime in REGIMES)
 
@@ -189,8 +215,16 @@ def test_what_is_no_distribution_is_refused(arguments):
 
 def test_weights_that_are_no_distribution_are_refused():
     for weights in ([-np.inf, -np.inf], [0.0, np.nan], [0.0, np.inf]):
-        with pytest.raises(ValueError, match="no distribution"):
-            theory.normalise(weights)
+        for function in (theory.normalise, theory.mode):
+            with pytest.raises(ValueError, match="no distribution"):
+                function(weights)
+    for alpha, beta_inv in ((np.inf, 0), (1, np.nan)):
+        with pytest.raises(ValueError, match="finite numbers"):
+            theory.tilt([0.0], [1], alpha, beta_inv)
+
+
+def test_what_underflows_still_counts():
+    assert theory.kl([0.0, -2000.0], [0.0, -np.inf]) == math.inf
 
 
 def test_the_regimes_reward_code_is_what_is_used(monkeypatch):
