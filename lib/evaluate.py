@@ -14,6 +14,7 @@ import pandas as pd
 from lib import models, problems, runs, sample, statistics, tiny, verify
 from lib.likelihood import sequence_scores
 from lib.runs import UsageError
+from lib.statistics import powers_of_two
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,7 @@ def summarise(sampled: pd.DataFrame, greedy: pd.DataFrame) -> dict[str, float]:
     numbers |= {"detectable_effect": statistics.planned_effect(correct / samples)}
     passed = np.array([statistics.pass_curve(samples, int(c)) for c in correct])
     won = np.array([statistics.maj_curve(_count(group)) for _, group in by_problem])
-    for k in statistics.powers_of_two(samples):
+    for k in powers_of_two(samples):
         numbers |= _with_interval(f"pass_at_{k}", passed[:, k - 1], rate=True)
         numbers |= _with_interval(f"maj_at_{k}", won[:, k - 1], rate=True)
     for name, column in (("length_mean", "length"), ("bare_share", "bare"), ("kl", "kl"), ("truncated", "truncated")):

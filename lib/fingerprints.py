@@ -56,7 +56,11 @@ def of_model(source: Source, load_in_4bit: bool, adapter: Path | None) -> str:
         parts += [_digest(path.read_bytes()) for path in sorted(Path(source.path).glob("*token*"))]
         parts += [_digest(path.read_bytes()) for path in sorted(Path(source.path).glob("*.jinja"))]
     if adapter is not None:
-        parts += [_digest((Path(adapter) / name).read_bytes()) for name in ("adapter_config.json", _weights(adapter))]
+        config = json.loads((Path(adapter) / "adapter_config.json").read_text(encoding="utf-8"))
+        config = {
+            k: sorted(v) if isinstance(v, list) else v for k, v in config.items()
+        }  # PEFT writes sets in any order
+        parts += [_digest(config), _digest((Path(adapter) / _weights(adapter)).read_bytes())]
     return _digest(parts)
 
 

@@ -1,6 +1,7 @@
 """What an evaluation was made of, and what is not compared."""
 
 import dataclasses
+import json
 
 import pytest
 
@@ -38,6 +39,16 @@ def test_a_model_is_its_weights_precision_tokenizer_and_adapter(tmp_path):
     (tmp_path / "tokenizer.json").write_text("two")
     found.add(fingerprints.of_model(base, True, None))
     assert len(found) == 6 and fingerprints.of_model(dataclasses.replace(base, name="other"), True, None) in found
+
+
+def test_an_adapter_is_the_same_in_whatever_order_its_layers_were_written(tmp_path):
+    """PEFT keeps the names of the adapted layers in a set, whose order changes from process to process."""
+    (tmp_path / "adapter_model.safetensors").write_bytes(b"a")
+    found = set()
+    for layers in (["q", "k"], ["k", "q"], ["k", "v"]):
+        (tmp_path / "adapter_config.json").write_text(json.dumps({"r": 4, "target_modules": layers}))
+        found.add(fingerprints.of_model(models.Source("base", str(tmp_path), "commit"), True, tmp_path))
+    assert len(found) == 2
 
 
 def test_the_grader_is_the_verifier_and_all_that_it_imports(tmp_path, monkeypatch):
