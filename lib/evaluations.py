@@ -167,6 +167,7 @@ def _measure(subject: Subject, how: Plan, test_set, stem: Path, made_of: dict) -
     whole.attrs = {}
     parts = {kind: rows.drop(columns="kind").reset_index(drop=True) for kind, rows in whole.groupby("kind")}
     seconds = sum(pd.read_parquet(path, columns=["kind"]).attrs["seconds"] for path in paths.values())
+    stem.with_name(f"{stem.name}.json").unlink(missing_ok=True)  # an older result does not describe the new samples
     for name, path in _tables(stem).items():
         with runs.atomic(path) as partial:
             parts[name].to_parquet(partial, index=False)

@@ -213,7 +213,8 @@ def minimum_detectable_effect(standard_error: float) -> float:
 
     For a paired comparison the standard error is that of the mean difference, s_d/√P (Bloom 1995, Evaluation Review 19(5); for
     language models Miller 2024, arXiv 2411.00640). Before there is a second run, √2 times the standard error of the first stands
-    for it: a second run that is as noisy and not correlated with it. Normal quantiles: from some 30 questions on.
+    for it: a second run that is as noisy and not correlated with it. Normal quantiles: from some 30 questions
+    on, and too small a value with few seeds.
     """
     z = NormalDist().inv_cdf
     return (z((1 + LEVEL) / 2) + z(POWER)) * standard_error

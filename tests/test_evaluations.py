@@ -85,6 +85,17 @@ def test_a_finished_evaluation_is_read_and_its_numbers_are_computed_again(base, 
     assert path.read_bytes() == before
 
 
+def test_new_samples_never_stand_beside_an_older_result(base, tmp_path, monkeypatch):
+    """Killed after new tables and before the new result: the older plan, asked for again, must not take them for its own."""
+    copy = shutil.copytree(base, tmp_path / "copy")
+    monkeypatch.setattr(evaluations.runs, "environment", lambda: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        evaluations.of_base("many_wordings", copy, dataclasses.replace(HOW, seed=1))
+    monkeypatch.undo()
+    again = evaluations.of_base("many_wordings", copy, HOW)
+    assert again == runs.read_json(base / "evaluations" / "arithmetic-test.json") | {"seconds": again["seconds"]}
+
+
 class Sampled(Exception):
     """Says which chunks were to be sampled."""
 
