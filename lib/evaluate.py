@@ -101,8 +101,8 @@ def table(
 ) -> pd.DataFrame:
     """A completion for each row (problem, prompt ids), graded and scored: a pandas DataFrame with a row a completion.
 
-    `first_not` bans token ids as a completion's first; without an adapter the policy is the reference. `vote`: `statistics.cluster`.
-    `policy_logprob` and `reference_logprob` are S_π and S_p (nats) from the same batches, `sampling_logprob` S_π from sampling.
+    `first_not` bans token ids as a completion's first; without an adapter the policy is the reference. `vote` is
+    from `votes`; `policy_logprob` and `reference_logprob` are S_π and S_p (nats), `sampling_logprob` is S_π while sampling.
     """
     prompts = [ids for _, ids in rows]
     completions = sample.sample(engine or model, tokenizer, prompts, sampler, progress, first_not)
