@@ -143,7 +143,7 @@ def votes(asked: Sequence[problems.Problem], verdicts: Sequence[verify.Verdict])
         for group in groups.values()
     ]
     pairs = list(dict.fromkeys(pair for texts in wrong for pair in itertools.permutations(texts, 2)))
-    same = grade([f"{verify.BOX}{answer}}}" for answer, _ in pairs], [gold for _, gold in pairs])
+    same = grade([f"\\boxed{{{answer}}}" for answer, _ in pairs], [gold for _, gold in pairs])
     equal = {frozenset(pair) for pair, verdict in zip(pairs, same, strict=True) if verdict.correct}
     found: list[str | None] = [None] * len(verdicts)
     for group in groups.values():

@@ -111,7 +111,7 @@ def _same_settings_or_new(run: Path, chosen: Settings, source: models.Source) ->
     if not path.exists():
         return
     config = runs.read_json(path)
-    defaults = {f.name: f.default for f in dataclasses.fields(Settings)}  # of settings that are younger than the run
+    defaults = {f.name: f.default for f in dataclasses.fields(Settings)}  # for settings that are younger than the run
     before = defaults | config["settings"] | {"weights": config["model"]["fingerprint"]}
     now = dataclasses.asdict(chosen) | {"weights": source.fingerprint}
     if changed := [f"{k} ({before.get(k)} there, {v} here)" for k, v in now.items() if before.get(k) != v]:
