@@ -156,7 +156,7 @@ def test_data_without_a_validation_split_has_no_best_checkpoint(run, tmp_path):
     path = tmp_path / "mine.jsonl"
     path.write_text('{"id": "1", "prompt": "1+1", "gold": "2"}\n')
     subject = evaluations.Subject(models.resolve("many_wordings"), True, None, {})
-    with pytest.raises(UsageError, match="no validation split apart from its test split"):
+    with pytest.raises(UsageError, match="has no validation"):
         evaluations.best_on_validation(subject, run, dataclasses.replace(HOW, data=str(path)))
 
 
