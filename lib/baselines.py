@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lib import engine, forecast, models, power, problems, verify
+from lib import engine, evaluate, forecast, models, power, problems
 from lib.forecast import BaseSamples, Estimate
 
 
@@ -91,6 +91,6 @@ def _graded(tokenizer, asked: Sequence[problems.Problem], method: str, budget: i
     """One answer a problem, checked against its gold."""
     rows = zip(drawn.rows.tokens, drawn.rows.length, strict=True)
     texts = [tokenizer.decode(tokens[:length].tolist(), skip_special_tokens=True) for tokens, length in rows]
-    correct = [verify.check(text, problem.gold).correct for text, problem in zip(texts, asked, strict=True)]
+    correct = [verdict.correct for verdict in evaluate.grade(texts, [problem.gold for problem in asked])]
     log_p = float(drawn.rows.sum_p().mean())
     return Baseline(method, budget, forecast.estimate(np.array(correct, float)), drawn.tokens / len(asked), log_p)

@@ -12,10 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lib import statistics
+
 KINDS = ("completion", "mean", "answer")
 LEAST_ESS = 4.0  # effective samples a question, the mean over questions, below which there is no forecast
 LENGTHS = 50  # classes of lengths that the slope is split by
-DRAWS = 2000  # of the bootstrap
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class Slope(NamedTuple):
 def from_table(table) -> BaseSamples:
     """`BaseSamples` from an evaluation's raw samples: a row a sample, as many for each `problem_id`.
 
-    Uses `reference_logprob`, `correct`, `length` and `answer`; every correct answer of a question counts as the same one.
+    Uses `reference_logprob`, `correct`, `length` and `vote`, in which equivalent answers of a question are the same string.
     """
     groups = table.groupby("problem_id", sort=False)
     if groups.size().nunique() != 1 or groups.size().iloc[0] < 2:
@@ -75,8 +76,7 @@ def from_table(table) -> BaseSamples:
         )
     shape = len(groups), int(groups.size().iloc[0])
     ordered = table.assign(question=groups.ngroup()).sort_values("question", kind="stable")
-    named = ordered["answer"].where(~ordered["correct"], "\0right")
-    answer = named.groupby(ordered["question"]).transform(lambda column: column.factorize()[0])
+    answer = ordered.groupby("question")["vote"].transform(lambda column: column.factorize()[0])
     columns = (ordered["reference_logprob"], ordered["correct"], ordered["length"], answer)
     return BaseSamples(*(column.to_numpy(dtype=float).reshape(shape) for column in columns))
 
@@ -201,7 +201,5 @@ def _covariances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def estimate(values: np.ndarray, seed: int = 0) -> Estimate:
-    """The mean of a number a question, [Q], with its 95% percentile bootstrap interval over questions."""
-    picks = np.random.default_rng(seed).integers(0, len(values), (DRAWS, len(values)))
-    low, high = np.quantile(values[picks].mean(axis=1), [0.025, 0.975])
-    return Estimate(float(values.mean()), float(low), float(high))
+    """The mean of a number a question, [Q], with the 95% interval that evaluations have (`statistics.interval`)."""
+    return Estimate(float(np.mean(values)), *statistics.interval(values, seed))

@@ -1,20 +1,26 @@
 """A profile's results: the tables `data/results/<profile>/` that figures and the README are made from.
 
-`summary.csv` has a row a run and a row a base, `steps.csv` a row a run and training step.
+`summary.csv` has a row a run and a row a base, `steps.csv` a row a run and training step, `differences.csv` a row a comparison,
+paired by question: of the last checkpoint with the base, and of the best one with the last. What was measured differently is
+not compared.
 """
 
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from lib import runs
+from lib import fingerprints, runs, statistics
 from lib.runs import HOME, ROOT, UsageError
 
 RUN_COLUMNS = ("model", "regime", "alpha", "beta_inv", "normalization", "seed", "checkpoint")
 STEP_COLUMNS = ["step", "task_accuracy", "reward", "length", "bare_share", "truncated", "reference_logprob"]
 STEP_COLUMNS += ["policy_logprob", "kl", "entropy", "zero_variance", "grad_norm", "seconds", "tokens"]
+DIFFERENCE_COLUMNS = ["model", "label", "before", "after", *statistics.Difference._fields]
+NOT_IN_TABLES = ("plan", "validation", "step")
 BEGIN, END = "<!-- results: make table -->", "<!-- end of results -->"
 
 
@@ -24,7 +30,10 @@ def folder(profile: str) -> Path:
 
 
 def collect(profile: str) -> bool:
-    """Writes a profile's tables from its run folders; False, with a message, if not every run is evaluated yet."""
+    """Writes a profile's tables from its run folders; False, with a message, if not every run is evaluated yet.
+
+    Raises UsageError, and writes nothing, if they were not all evaluated in the same way.
+    """
     described = runs.load_profile(profile)
     bases = dict.fromkeys(runs.base_name(run["model"]) for run in described["runs"])
     trained = list(runs.profile_runs(described))
@@ -34,11 +43,17 @@ def collect(profile: str) -> bool:
     if missing := [name for name, path in paths.items() if not path.exists()]:
         print(f"{len(missing)} of {len(names)} evaluations of {profile} are not there yet ({missing[0]}, …).")
         return False
-    rows = [{k: v for k, v in runs.read_json(path).items() if k != "plan"} for path in paths.values()]
+    best = {f"{name}-best": paths[name].with_name(f"{stem}-best.json") for name in trained}
+    paths |= {name: path for name, path in best.items() if path.exists()}
+    found = {name: runs.read_json(path) for name, path in paths.items()}
+    fingerprints.refuse_unlike(found)
+    rows = [{k: v for k, v in row.items() if k not in NOT_IN_TABLES} for row in found.values()]
     steps = [
         pd.DataFrame(runs.read_lines(paths[name].parents[1] / "metrics.jsonl")).assign(run=name) for name in trained
     ]
-    tables = {"summary": pd.DataFrame(rows).assign(run=names), "steps": pd.concat(steps)[["run", *STEP_COLUMNS]]}
+    summary = pd.DataFrame(rows).assign(run=list(paths))
+    tables = {"summary": summary, "steps": pd.concat(steps)[["run", *STEP_COLUMNS]]}
+    tables["differences"] = _differences(summary.assign(label=summary.apply(label, axis=1)), paths)
     for name, table in tables.items():
         with runs.atomic(folder(profile) / f"{name}.csv") as path:
             table.to_csv(path, index=False, float_format="%.6g")
@@ -48,14 +63,60 @@ def collect(profile: str) -> bool:
     return True
 
 
+def _differences(summary: pd.DataFrame, paths: dict[str, Path]) -> pd.DataFrame:
+    """Every comparison that a profile's evaluations allow, all seeds of a label together."""
+    rows = []
+    for (model, name), group in summary[summary["regime"] != "base"].groupby(["model", "label"], sort=False):
+        last = group[group["checkpoint"] != "best"]["run"].tolist()
+        best = [run for run in last if f"{run}-best" in paths]
+        sides = [
+            ("base", "last", [runs.base_name(model)], last),
+            ("last", "best", best, [f"{run}-best" for run in best]),
+        ]
+        for before, after, *names in sides:
+            if names[0]:
+                compared = difference(*([paths[run] for run in side] for side in names))
+                rows.append([model, name, before, after, *compared])
+    return pd.DataFrame(rows, columns=DIFFERENCE_COLUMNS)
+
+
+def difference(before: Sequence[Path], after: Sequence[Path]) -> statistics.Difference:
+    """The difference in sampled accuracy of evaluations, result files of one label's seeds each, paired by question and seed.
+
+    Raises UsageError if prompts, sampler or grader differ.
+    """
+    paths = [*before, *after]
+    fingerprints.refuse_unlike({f"{path.parents[1].name}/{path.stem}": runs.read_json(path) for path in paths})
+    values = [np.stack([_by_question(path) for path in side]) for side in (before, after)]
+    return statistics.difference(*values)
+
+
+def _by_question(path: Path) -> np.ndarray:
+    """Sampled accuracy of each question, [P], in the order of the problem set."""
+    samples = pd.read_parquet(path.with_name(f"{path.stem}-sampled.parquet"), columns=["problem_id", "correct"])
+    return samples.groupby("problem_id", sort=False)["correct"].mean().to_numpy(dtype=float)
+
+
+def load_differences(profile: str) -> pd.DataFrame:
+    """A profile's comparisons, as `statistics.Difference` describes them; empty for results from before there were any."""
+    path = folder(profile) / "differences.csv"
+    return pd.read_csv(path) if path.exists() else pd.DataFrame(columns=DIFFERENCE_COLUMNS)
+
+
 def load(profile: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """(summary, steps) of a profile, each with a `label` column (`tilted α=2 β⁻¹=100`); UsageError if there are none."""
+    """(summary, steps) of a profile, each with a `label` column (`tilted α=2 β⁻¹=100`).
+
+    The last checkpoint is the headline: rows of best ones are in the file, but not here. Raises UsageError if there are no results,
+    or if they were not all measured in the same way.
+    """
     if not (folder(profile) / "summary.csv").exists():
         raise UsageError(
             f"There are no results of the profile {profile!r}: run `make reproduce PROFILE={profile}` first."
         )
     summary = pd.read_csv(folder(profile) / "summary.csv")
     steps = pd.read_csv(folder(profile) / "steps.csv")
+    fingerprints.refuse_unlike({row["run"]: row for row in summary.to_dict("records")})
+    summary = summary[summary["checkpoint"] != "best"].reset_index(drop=True) if "checkpoint" in summary else summary
     summary["label"] = summary.apply(label, axis=1)
     keys = summary[["run", "model", "regime", "label"]]
     return summary, steps.merge(keys, on="run", validate="many_to_one")

@@ -45,6 +45,7 @@ class Settings:
     max_completion_tokens: int = 64
     token_budget: int = 1024  # padded tokens a likelihood pass
     save_every: int = 20
+    keep_checkpoints: int = 2  # the newest ones; more of them give 06_evaluate more to choose the best from
 
     def resolved_regime(self) -> regimes.Regime:
         """The regime with its defaults filled in; raises ValueError as `regimes.named` does."""
@@ -60,8 +61,8 @@ class Settings:
             raise UsageError(f"Unknown lr_schedule {self.lr_schedule!r}: choose one of {', '.join(SCHEDULES)}.")
         if self.completions_per_prompt < 2:
             raise UsageError("completions_per_prompt is below 2: the leave-one-out baseline needs at least 2.")
-        if self.steps < 1 or self.save_every < 1:
-            raise UsageError("steps and save_every must be at least 1.")
+        if self.steps < 1 or self.save_every < 1 or self.keep_checkpoints < 1:
+            raise UsageError("steps, save_every and keep_checkpoints must be at least 1.")
         if self.micro_batch < 1 or batch % self.micro_batch:
             raise UsageError(
                 f"micro_batch {self.micro_batch} does not divide the {batch} completions of a step: choose a divisor."
@@ -110,7 +111,8 @@ def _same_settings_or_new(run: Path, chosen: Settings, source: models.Source) ->
     if not path.exists():
         return
     config = runs.read_json(path)
-    before = config["settings"] | {"weights": config["model"]["fingerprint"]}
+    defaults = {f.name: f.default for f in dataclasses.fields(Settings)}  # for settings that are younger than the run
+    before = defaults | config["settings"] | {"weights": config["model"]["fingerprint"]}
     now = dataclasses.asdict(chosen) | {"weights": source.fingerprint}
     if changed := [f"{k} ({before.get(k)} there, {v} here)" for k, v in now.items() if before.get(k) != v]:
         raise UsageError(

@@ -1,79 +1,11 @@
-"""Estimators against enumeration of every subset, and a table summed by hand."""
+"""From a model to a graded table, and the numbers of a table summed by hand."""
 
-from collections import Counter
-from itertools import combinations
-
-import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from lib import evaluate
-
-
-def brute_force_majority(answers, gold, k) -> float:
-    """The mean over every subset of k answers of: gold wins, a tie shared evenly, None never a vote."""
-    wins = []
-    for subset in combinations(answers, k):
-        counts = Counter(a for a in subset if a is not None)
-        top = max(counts.values(), default=0)
-        winners = [a for a, n in counts.items() if n == top]
-        wins.append(1 / len(winners) if gold in winners else 0.0)
-    return float(np.mean(wins))
-
-
-@given(
-    st.integers(1, 8).flatmap(lambda n: st.tuples(st.lists(st.booleans(), min_size=n, max_size=n), st.integers(1, n)))
-)
-def test_pass_at_k_is_the_mean_over_subsets(case):
-    correct, k = case
-    expected = np.mean([any(subset) for subset in combinations(correct, k)])
-    assert evaluate.pass_at_k(len(correct), sum(correct), k) == pytest.approx(expected, abs=1e-12)
-
-
-@given(
-    st.integers(1, 8).flatmap(
-        lambda n: st.tuples(
-            st.lists(st.sampled_from(["7", "8", "9", "10", None]), min_size=n, max_size=n), st.integers(1, n)
-        )
-    )
-)
-def test_maj_at_k_is_the_mean_over_subsets(case):
-    answers, k = case
-    assert evaluate.maj_at_k(answers, "7", k) == pytest.approx(brute_force_majority(answers, "7", k), abs=1e-12)
-
-
-def test_by_hand():
-    assert evaluate.pass_at_k(4, 1, 2) == 0.5  # 3 of the 6 pairs hold the right one
-    assert evaluate.pass_at_k(4, 4, 1) == 1.0 and evaluate.pass_at_k(4, 0, 4) == 0.0
-    assert evaluate.maj_at_k(["7", "7", "8"], "7", 3) == 1.0
-    assert evaluate.maj_at_k(["7", "8"], "7", 2) == 0.5
-    assert evaluate.maj_at_k(["7", None, None], "7", 3) == 1.0  # silence is no vote
-    assert evaluate.maj_at_k([None, None], "7", 2) == 0.0
-
-
-@pytest.mark.parametrize("k", [0, 5])
-def test_k_out_of_range_is_refused(k):
-    with pytest.raises(ValueError, match="choose k from 1 to 4"):
-        evaluate.pass_at_k(4, 2, k)
-    with pytest.raises(ValueError, match="choose k from 1 to 4"):
-        evaluate.maj_at_k(["7"] * 4, "7", k)
-
-
-def test_the_interval_covers_the_normal_approximation_and_is_seeded():
-    values = np.random.default_rng(0).random(400)
-    low, high = evaluate.interval(values)
-    half = 1.96 * values.std() / 20
-    assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.005)
-    assert evaluate.interval(values) == (low, high)
-    assert evaluate.interval([1.0, 1.0]) == (1.0, 1.0)
-
-
-def test_powers_of_two():
-    assert evaluate.powers_of_two(1) == [1]
-    assert evaluate.powers_of_two(16) == [1, 2, 4, 8, 16]
-    assert evaluate.powers_of_two(5) == [1, 2, 4]
+from lib.problems import Problem
+from lib.runs import UsageError
 
 
 def test_summary_by_hand():
@@ -83,7 +15,7 @@ def test_summary_by_hand():
             "problem_id": ["a", "a", "b", "b"],
             "gold": ["7", "7", "1", "1"],
             "completion": ["x", "y", "z", "z"],
-            "answer": ["7", "8", None, "2"],
+            "vote": ["7", "8", None, "2"],
             "correct": [True, False, False, False],
             "length": [10, 20, 30, 40],
             "truncated": [False, False, True, False],
@@ -115,24 +47,56 @@ def test_summary_by_hand():
     }
     assert {k: numbers[k] for k in expected} == pytest.approx(expected)
     assert numbers["accuracy_sampled_low"] == 0.0 and numbers["accuracy_sampled_high"] == 0.5
+    assert numbers["detectable_effect"] == pytest.approx(2.801585 * 0.5 / 2**0.5)
 
 
-def test_differently_written_right_answers_are_one_vote():
-    group = pd.DataFrame({"gold": ["7"] * 3, "answer": ["7", "07", "8"], "correct": [True, True, False]})
-    assert evaluate._majority(group, 3) == 1.0
+def _verdicts(problem: Problem, answers: list[str | None]):
+    texts = ["no answer" if a is None else f"\\boxed{{{a}}}" for a in answers]
+    return evaluate.grade(texts, [problem.gold] * len(answers))
+
+
+@pytest.mark.parametrize(
+    ("gold", "answers", "votes"),
+    [
+        ("7", ["7", "07", "8"], ["7", "7", "8"]),  # right ones, however they are written
+        ("7", ["0.5", "\\frac{1}{2}", "0.50", "3"], ["0.5", "0.5", "0.5", "3"]),  # and wrong ones
+        ("\\frac{1}{2}", ["0.5", "\\frac{2}{4}", None], ["\\frac{1}{2}", "\\frac{1}{2}", None]),
+        ("7", [None, "", " 8 ", "8"], [None, None, "8", "8"]),
+        ("7", ["9" * 300, "9" * 300, "x^{10^{10}}"], ["9" * 300, "9" * 300, "x^{10^{10}}"]),  # not worth parsing
+    ],
+)
+def test_equivalent_answers_are_one_vote(gold, answers, votes):
+    problem = Problem("a", "", gold, "")
+    assert evaluate.votes([problem] * len(answers), _verdicts(problem, answers)) == votes
+
+
+def test_votes_of_different_problems_do_not_mix():
+    one, two = Problem("a", "", "7", ""), Problem("b", "", "8", "")
+    verdicts = _verdicts(one, ["8", "0.5"]) + _verdicts(two, ["8", "\\frac{1}{2}"])
+    assert evaluate.votes([one, one, two, two], verdicts) == ["8", "0.5", "8", "\\frac{1}{2}"]
 
 
 def test_the_kl_of_an_untrained_adapter_is_zero_to_the_last_bit(policy):
     model, tokenizer = policy
-    sampled, greedy = evaluate.measure(model, tokenizer, evaluate.Plan(problems=4, samples=3), has_adapter=True)
+    how = evaluate.Plan(problems=4, samples=3)
+    sampled, greedy = evaluate.measure(model, tokenizer, how, evaluate.load_problems(how), has_adapter=True)
     assert (sampled["policy_logprob"] == sampled["reference_logprob"]).all() and (
         sampled["reference_logprob"] < 0
     ).all()
+    assert sampled["sampling_logprob"].to_numpy() == pytest.approx(sampled["policy_logprob"].to_numpy(), abs=1e-3)
     assert len(sampled) == 12 and len(greedy) == 4 and (sampled["length"] > 0).all()
 
 
 def test_a_plan_is_checked(monkeypatch):
     profile = {"evaluate": {"problem": 3}}
     monkeypatch.setattr(evaluate.runs, "load_profile", lambda _: profile)
-    with pytest.raises(ValueError, match="Unknown evaluation settings problem"):
+    with pytest.raises(UsageError, match="Unknown evaluation settings problem"):
         evaluate.plan("mine")
+
+
+def test_the_plan_says_how_to_sample():
+    how = evaluate.Plan(temperature=0.7, top_p=0.9, top_k=5, repetition_penalty=1.1, max_completion_tokens=9, seed=3)
+    sampler = how.sampler
+    assert (sampler.temperature, sampler.top_p, sampler.top_k, sampler.repetition_penalty) == (0.7, 0.9, 5, 1.1)
+    assert (sampler.max_tokens, sampler.seed, sampler.batch_size) == (9, 3, 512)
+    assert how.validation().split == "validation" and how.validation().problems == 100

@@ -163,7 +163,7 @@ def test_from_an_evaluations_table():
             "reference_logprob": [-1.0, -2.0, -3.0, -4.0, -5.0, -6.0],
             "correct": [True, False, True, False, False, False],
             "length": [3, 4, 5, 6, 7, 8],
-            "answer": ["0.5", "7", "1/2", None, "9", "7"],
+            "vote": ["0.5", "7", "0.5", None, "9", "7"],
         }
     )
     found = forecast.from_table(table)

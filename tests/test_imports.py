@@ -18,6 +18,8 @@ PURE = [
     "theory",
     "sequences",
     "dynamics",
+    "statistics",
+    "fingerprints",
     "verify",
     "problems",
     "tiny",

@@ -40,6 +40,10 @@ def test_the_smoke_profile_leaves_results_figures_and_executed_notebooks(home):
         summary
     )
     assert summary["problems"].eq(8).all() and summary["samples"].eq(4).all()
+    assert summary[["fingerprint_prompts", "fingerprint_sampler", "fingerprint_grader"]].nunique().eq(1).all()
+    assert summary["fingerprint_model"].nunique() == 3
+    differences = pd.read_csv(home / "data" / "results" / "smoke" / "differences.csv")
+    assert differences["label"].tolist() == ["task", "tilted α=2 β⁻¹=100"] and differences["questions"].eq(8).all()
     steps = pd.read_csv(home / "data" / "results" / "smoke" / "steps.csv")
     assert steps.groupby("run")["step"].apply(list).tolist() == [[0, 1], [0, 1]]
     figures = {p.stem for p in (home / "figures").glob("*.png")}
@@ -95,6 +99,33 @@ def test_killing_it_at_any_moment_and_starting_again_ends_in_the_same_results(ho
         pd.testing.assert_frame_equal(killed, whole)
 
 
+def test_a_killed_06_ends_in_the_same_result_file_as_one_that_was_not(home, tmp_path):
+    """SIGKILL to the notebook's kernel after the first of three chunks; then the same call again."""
+    flags = ["-p", "PROFILE", "smoke", "-p", "MODEL", "many_wordings"]
+    command = [BIN / "papermill", "notebooks/06_evaluate.ipynb", tmp_path / "out.ipynb", *flags]
+    environment = os.environ | {"KIT_HOME": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    child = subprocess.Popen(command, cwd=runs.ROOT, env=environment, **quiet)
+    wait_for(tmp_path, "*/evaluations/*-chunks/000000.parquet", child)
+    folder = tmp_path / "runs" / "smoke" / "base-many_wordings" / "evaluations"
+    os.kill(int((folder / ".lock").read_text()), signal.SIGKILL)  # the lock holds the kernel's process id
+    child.wait(timeout=120)
+    chunk = folder / "arithmetic-test-chunks" / "000000.parquet"
+    assert not (folder / "arithmetic-test.json").exists() and not list(folder.glob("*.parquet"))
+    kept = chunk.stat().st_mtime_ns
+    child = subprocess.Popen(command, cwd=runs.ROOT, env=environment, **quiet)
+    while child.poll() is None:
+        assert not chunk.exists() or chunk.stat().st_mtime_ns == kept, "the chunk that was there was sampled again"
+        time.sleep(0.01)
+    assert child.returncode == 0
+    whole = home / "runs" / "smoke" / "base-many_wordings" / "evaluations"
+    results = [runs.read_json(path / "arithmetic-test.json") for path in (folder, whole)]
+    assert [result.pop("seconds") > 0 for result in results] == [True, True] and results[0] == results[1]
+    for kind in ("sampled", "greedy"):
+        name = f"arithmetic-test-{kind}.parquet"
+        assert (folder / name).read_bytes() == (whole / name).read_bytes()
+
+
 def test_reproducing_an_unknown_profile_is_one_sentence(tmp_path):
     result = call(BIN / "python", "-m", "lib.reproduce", "quik", home=tmp_path)
     assert result.returncode == 1 and result.stderr.startswith("There is no profile 'quik'")
@@ -106,7 +137,7 @@ SMOKE = {
     "02_instability": {"SEEDS": 2, "MAX_LENGTH": 64},
     "04_base_model": {"STEPS": 3, "PROBLEMS": 6, "SAMPLES": 2, "OUT": "tiny"},
     "05_train": {"PROFILE": "smoke", "REGIME": "sharpen", "ALPHA": 2, "RUN": "by_hand"},
-    "06_evaluate": {"PROFILE": "smoke", "MODEL": "one_wording"},
+    "06_evaluate": {"PROFILE": "smoke", "RUN": "many_wordings-task-s0", "CHECKPOINT": "best"},
     "07_compare": {"PROFILE": "smoke"},
     "08_sharpening_without_training": {"PROFILE": "smoke", "QUESTIONS": 4, "STEPS": 2, "PARTICLES": 3},
 }
@@ -126,7 +157,7 @@ def test_notebooks_run_through_papermill(name, home, tmp_path):
         "02_instability": home / "figures" / "theory_closing_the_loop.png",
         "04_base_model": home / "tiny" / "many_wordings" / "README.md",
         "05_train": home / "runs" / "smoke" / "by_hand" / "adapter" / "adapter_config.json",
-        "06_evaluate": home / "runs" / "smoke" / "base-one_wording" / "evaluations" / "arithmetic-test.json",
+        "06_evaluate": home / "runs/smoke/many_wordings-task-s0/evaluations/arithmetic-test-best.json",
         "07_compare": home / "figures" / "smoke_pass_at_k.png",
         "08_sharpening_without_training": home / "data" / "results" / "smoke" / "forecast_many_wordings.csv",
     }
@@ -140,6 +171,7 @@ def test_notebooks_run_through_papermill(name, home, tmp_path):
         ("05_train", ["-p", "REGIME", "sharp"], "Unknown regime 'sharp'"),
         ("05_train", ["-p", "MODEL", "nowhere"], "There is no model 'nowhere'"),
         ("06_evaluate", ["-p", "RUN", "nowhere"], "is not there: check its name"),
+        ("06_evaluate", ["-p", "CHECKPOINT", "best", "-p", "MODEL", "one_wording"], "a base has no checkpoints"),
         ("07_compare", ["-p", "PROFIL", "smoke"], "Unknown parameter PROFIL: did you mean PROFILE?"),
         (
             "08_sharpening_without_training",

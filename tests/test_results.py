@@ -61,6 +61,75 @@ def test_missing_results_say_what_to_run(tmp_path, monkeypatch):
         results.load("quick")
 
 
+def _evaluated(home, profile="mine", runs_and_seeds=((0, 0.5), (1, 0.75)), grader="g", best=None):
+    """Run folders of a profile with a base and one run a seed, four questions each, whose accuracy is as given."""
+    described = {"evaluate": {"data": "x", "split": "test"}, "seeds": [], "runs": []}
+    described["runs"] = [{"model": "b", "regime": "task"}]
+    described["seeds"] = [seed for seed, _ in runs_and_seeds]
+    rows = [("base-b", "base", None, "base", "x-test", 0.25)]
+    rows += [(f"b-task-s{seed}", "task", seed, "last", "x-test", accuracy) for seed, accuracy in runs_and_seeds]
+    rows += [("b-task-s0", "task", 0, "best", "x-test-best", best)] if best is not None else []
+    for run, regime, seed, checkpoint, stem, accuracy in rows:
+        folder = home / "runs" / profile / run
+        row = {"model": "b", "regime": regime, "seed": seed, "checkpoint": checkpoint, "accuracy_sampled": accuracy}
+        row |= {"plan": {}, "alpha": 0, "beta_inv": 1, "normalization": "sum", "fingerprint_prompts": "p"}
+        row |= {"fingerprint_sampler": "s", "fingerprint_grader": grader if seed == 1 else "g", "validation": {}}
+        runs.write_json(folder / "evaluations" / f"{stem}.json", row)
+        right = [i < round(4 * accuracy) for i in range(4)]
+        samples = pd.DataFrame({"problem_id": list("abcd"), "correct": right})
+        samples.to_parquet(folder / "evaluations" / f"{stem}-sampled.parquet")
+        runs.write_lines(folder / "metrics.jsonl", [dict.fromkeys(results.STEP_COLUMNS, 0)])
+        runs.write_json(folder / "environment.json", {})
+    return described
+
+
+def _collect(tmp_path, monkeypatch, **options):
+    described = _evaluated(tmp_path, **options)
+    monkeypatch.setattr(results, "HOME", tmp_path)
+    monkeypatch.setattr(runs, "HOME", tmp_path)
+    monkeypatch.setattr(runs, "load_profile", lambda _: described)
+    return results.collect("mine")
+
+
+def test_differences_are_paired_over_questions_and_seeds(tmp_path, monkeypatch):
+    """The base is right on a; seed 0 on a and b; seed 1 on a, b and c: +1/4 and +2/4."""
+    assert _collect(tmp_path, monkeypatch)
+    row = results.load_differences("mine").iloc[0]
+    assert row[["model", "label", "before", "after"]].tolist() == ["b", "task", "base", "last"]
+    assert row["mean"] == pytest.approx(0.375) and row["questions"] == 4 and row["seeds"] == 2
+    assert row["noise"] == "evaluation and training noise" and row["low"] < 0.375 < row["high"]
+
+
+def test_one_seed_says_evaluation_noise_only(tmp_path, monkeypatch):
+    _collect(tmp_path, monkeypatch, runs_and_seeds=((0, 0.5),))
+    row = results.load_differences("mine").iloc[0]
+    assert row["noise"] == "evaluation noise only" and row["mean"] == pytest.approx(0.25)
+
+
+def test_the_best_checkpoint_is_in_the_table_but_never_the_headline(tmp_path, monkeypatch):
+    _collect(tmp_path, monkeypatch, best=1.0)
+    written = pd.read_csv(tmp_path / "data/results/mine/summary.csv")
+    assert written["checkpoint"].tolist() == ["base", "last", "last", "best"]
+    assert results.load("mine")[0]["run"].tolist() == ["base-b", "b-task-s0", "b-task-s1"]
+    gap = results.load_differences("mine").iloc[1]
+    assert (gap["before"], gap["after"], gap["seeds"]) == ("last", "best", 1) and gap["mean"] == pytest.approx(0.5)
+
+
+def test_unlike_results_are_neither_collected_nor_shown(tmp_path, monkeypatch):
+    with pytest.raises(UsageError, match="base-b and b-task-s1 cannot be compared, because their grader differ"):
+        _collect(tmp_path, monkeypatch, grader="another")
+    assert not (tmp_path / "data").exists()
+    assert _collect(tmp_path, monkeypatch)
+    path = tmp_path / "data/results/mine/summary.csv"
+    pd.read_csv(path).assign(fingerprint_sampler=["s", "s", "t"]).to_csv(path, index=False)
+    with pytest.raises(UsageError, match="base-b and b-task-s1 cannot be compared, because their sampler differ"):
+        results.load("mine")
+
+
+def test_older_results_have_no_differences(table):
+    assert results.load_differences("mine").empty
+
+
 def test_a_half_finished_profile_writes_nothing(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(results, "HOME", tmp_path)
     monkeypatch.setattr(runs, "HOME", tmp_path)

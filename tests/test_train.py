@@ -232,3 +232,13 @@ def test_a_killed_run_ends_like_one_that_was_not(tmp_path):
     assert comparable(killed) == comparable(whole) and len(comparable(whole)) == 6
     weights = "adapter/adapter_model.safetensors"
     assert (killed / weights).read_bytes() == (whole / weights).read_bytes()
+
+
+def test_a_run_from_before_a_setting_was_there_had_its_default(tmp_path):
+    """`keep_checkpoints` came later: runs that do not mention it are still the same run, and another value is another run."""
+    source = SMALL.check()
+    settings = {k: v for k, v in dataclasses.asdict(SMALL).items() if k != "keep_checkpoints"}
+    runs.write_json(tmp_path / "config.json", {"settings": settings, "model": dataclasses.asdict(source)})
+    train._same_settings_or_new(tmp_path, SMALL, source)
+    with pytest.raises(UsageError, match="keep_checkpoints .2 there, 5 here"):
+        train._same_settings_or_new(tmp_path, dataclasses.replace(SMALL, keep_checkpoints=5), source)
