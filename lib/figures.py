@@ -3,7 +3,7 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -12,6 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
 from lib import runs
 
@@ -171,6 +172,32 @@ def plain(rank: int) -> dict:
     """The colour, dash and marker of the rank-th line that is no regime, as keywords for `plot`; they differ in grey, too."""
     color, dash, marker = list(STYLE.values())[1:][rank]
     return {"color": color, "linestyle": dash, "marker": marker, "markersize": 5}
+
+
+def lines(ax: Axes, x: Sequence[float], series: Mapping[str, Sequence[float]], first: int = 0, **look) -> Axes:
+    """A line for each named series over x, told apart by `plain` from rank `first` on, with a legend. `look` overrides."""
+    for rank, (name, values) in enumerate(series.items(), first):
+        every = max(1, len(x) // 10)
+        ax.plot(x, values, label=name, **plain(rank) | {"markevery": every} | look)
+    ax.legend(fontsize=8)
+    return ax
+
+
+def over_alpha(ax: Axes) -> Axes:
+    """A logarithmic axis of α, with the numbers that one reads."""
+    ax.set(xscale="log", xlabel="α (log scale; 1 is the base)")
+    ax.set_xticks([2.0**i for i in range(-2, 6)], ["¼", "½", "1", "2", "4", "8", "16", "32"])
+    ax.xaxis.set_minor_locator(NullLocator())
+    return ax
+
+
+def accuracy_bars(accuracies: Mapping[str, float], title: str) -> None:
+    """Shows a bar for each named accuracy, from 0 to 1, in percent."""
+    figure, ax = plt.subplots(figsize=(7, 0.6 + 0.4 * len(accuracies)))
+    ax.barh(list(accuracies), [100 * value for value in accuracies.values()], color="#0072B2")
+    ax.invert_yaxis()
+    ax.set(xlabel="accuracy (%)", xlim=(0, 100), title=title)
+    plt.show()
 
 
 def to_plane(policy: np.ndarray) -> np.ndarray:

@@ -247,6 +247,15 @@ def optimum(regime: Regime, toy: Enumerated) -> np.ndarray:
     return normalise(weights if parts.c > 0 else np.where(weights >= weights.max() - TIE, toy.log_p, -np.inf))
 
 
+def distance_to_optima(regime: Regime, toy: Enumerated, log_policy) -> np.ndarray:
+    """How much probability a policy has to move to be optimal, [..., N] to [...]: the total variation to `optimum` with a KL
+    term, else the mass off the face on which every policy is optimal."""
+    best = optimum(regime, toy)
+    if pull(regime, toy).c > 0:
+        return total_variation(log_policy, best)
+    return np.exp(log_policy)[..., np.isneginf(best)].sum(axis=-1)
+
+
 def ascend(regime: Regime, toy: Enumerated, log_start, steps: int, rate: float, natural: bool = False) -> np.ndarray:
     """Exact gradient ascent of a tabular softmax policy: its log π before each step and after the last, [steps + 1, N].
 

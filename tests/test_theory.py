@@ -155,6 +155,16 @@ def test_the_optimum_beats_any_perturbation_of_itself(regime, toy, direction, si
         assert better >= worse - 1e-9 * max(1.0, abs(better))
 
 
+def test_the_distance_to_the_optima():
+    toy, even = example(), theory.log_of([0.25] * 4)
+    assert theory.distance_to_optima(regimes.named("task"), toy, even) == pytest.approx(0.5)
+    assert theory.distance_to_optima(regimes.named("sharpen"), toy, [toy.log_p, even]) == pytest.approx([0.6, 0.75])
+    assert theory.distance_to_optima(regimes.named("coin"), toy, even) == 0
+    squares = np.array([16, 9, 4, 1]) / 30
+    away = np.abs(squares - 0.25).sum() / 2
+    assert theory.distance_to_optima(regimes.named("tempered", 2), toy, even) == pytest.approx(away)
+
+
 @pytest.mark.parametrize("beta_inv", [1e-9, 1.0, 1e9, 1e12, 1e17])
 def test_optima_at_any_weight(beta_inv):
     toy = example()
