@@ -9,20 +9,30 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
-from lib import engine, evaluate, forecast, models, power, problems
+from lib import engine, evaluate, forecast, models, power, problems, statistics
 from lib.forecast import BaseSamples, Estimate
 
 
 class Baseline(NamedTuple):
     """`accuracy` of a `method` at a `budget` (samples, steps or particles); `tokens` were generated a problem on average,
-    discarded ones included; `log_p` is the mean log-probability of what was answered, in nats (nan for a vote)."""
+    discarded ones included; `log_p` is the mean log-probability of what was answered, in nats (nan for a vote); `acceptance` is
+    the share of proposals that Metropolis-Hastings accepted (nan for the others)."""
 
     method: str
     budget: int
     accuracy: Estimate
     tokens: float
     log_p: float
+    acceptance: float = math.nan
+
+
+def majority(table: pd.DataFrame) -> dict[int, Estimate]:
+    """maj@k for k = 1, 2, 4, … of an evaluation's raw samples."""
+    curves = [statistics.maj_curve(evaluate.count(group)) for _, group in table.groupby("problem_id", sort=False)]
+    won = np.array(curves)
+    return {k: forecast.estimate(won[:, k - 1]) for k in statistics.powers_of_two(won.shape[1])}
 
 
 def best_of(samples: BaseSamples, k: int) -> np.ndarray:
@@ -44,7 +54,7 @@ def _of_the_likeliest(samples: BaseSamples, values: np.ndarray, k: int) -> np.nd
 
 
 def from_samples(samples: BaseSamples, majority: dict[int, Estimate]) -> list[Baseline]:
-    """`sampled`, `best of n` by log p and `majority vote` for n = 1, 2, 4, …; `majority` has an evaluation's maj@k by k."""
+    """`sampled`, `best of n` by log p and `majority vote`, for each k of maj@k in `majority`."""
     tokens, rows = float(samples.length.mean()), []
     for k in majority:
         method = "sampled" if k == 1 else "best of n"
@@ -52,6 +62,13 @@ def from_samples(samples: BaseSamples, majority: dict[int, Estimate]) -> list[Ba
         rows.append(Baseline(method, k, forecast.estimate(best_of(samples, k)), k * tokens, log_p))
     votes = [Baseline("majority vote", k, value, k * tokens, math.nan) for k, value in majority.items() if k > 1]
     return rows + votes
+
+
+def as_table(found: Sequence[Baseline]) -> pd.DataFrame:
+    """A row a baseline: `method`, `budget`, `accuracy`, `low`, `high`, `tokens`, `log_p` and `acceptance`."""
+    rows = [[b.method, b.budget, *b.accuracy, b.tokens, b.log_p, b.acceptance] for b in found]
+    columns = ["method", "budget", "accuracy", "low", "high", "tokens", "log_p", "acceptance"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def run(
@@ -92,5 +109,6 @@ def _graded(tokenizer, asked: Sequence[problems.Problem], method: str, budget: i
     rows = zip(drawn.rows.tokens, drawn.rows.length, strict=True)
     texts = [tokenizer.decode(tokens[:length].tolist(), skip_special_tokens=True) for tokens, length in rows]
     correct = [verdict.correct for verdict in evaluate.grade(texts, [problem.gold for problem in asked])]
-    log_p = float(drawn.rows.sum_p().mean())
-    return Baseline(method, budget, forecast.estimate(np.array(correct, float)), drawn.tokens / len(asked), log_p)
+    log_p, accuracy = float(drawn.rows.sum_p().mean()), forecast.estimate(np.array(correct, float))
+    acceptance = drawn.acceptance if "Metropolis" in method else math.nan
+    return Baseline(method, budget, accuracy, drawn.tokens / len(asked), log_p, acceptance)

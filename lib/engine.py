@@ -50,6 +50,7 @@ class ModelEngine:
                 position_ids=place.to(device),
                 past_key_values=cache,
                 use_cache=True,
+                logits_to_keep=1,  # those of a whole prompt would not fit
             )
             log_p = torch.log_softmax(step.logits[here, -1].float(), dim=-1).cpu().double().numpy()
             token = append(rows, batch[here], log_p, alpha, rng)

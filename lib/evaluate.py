@@ -170,7 +170,7 @@ def summarise(sampled: pd.DataFrame, greedy: pd.DataFrame) -> dict[str, float]:
     numbers |= _with_interval("accuracy_sampled", correct / samples, rate=True)
     numbers |= {"detectable_effect": statistics.planned_effect(correct / samples)}
     passed = np.array([statistics.pass_curve(samples, int(c)) for c in correct])
-    won = np.array([statistics.maj_curve(_count(group)) for _, group in by_problem])
+    won = np.array([statistics.maj_curve(count(group)) for _, group in by_problem])
     for k in powers_of_two(samples):
         numbers |= _with_interval(f"pass_at_{k}", passed[:, k - 1], rate=True)
         numbers |= _with_interval(f"maj_at_{k}", won[:, k - 1], rate=True)
@@ -193,6 +193,6 @@ def _with_interval(name: str, values, rate: bool) -> dict[str, float]:
     return {name: float(np.mean(values)), f"{name}_low": low, f"{name}_high": high}
 
 
-def _count(group: pd.DataFrame) -> statistics.Votes:
+def count(group: pd.DataFrame) -> statistics.Votes:
     """The votes of one problem."""
     return statistics.count_votes([v if isinstance(v, str) else None for v in group["vote"]], group["gold"].iloc[0])

@@ -183,6 +183,39 @@ def lines(ax: Axes, x: Sequence[float], series: Mapping[str, Sequence[float]], f
     return ax
 
 
+def forecasts(ax: Axes, table: pd.DataFrame, names: Mapping[str, str], trained: pd.DataFrame) -> Axes:
+    """Forecast accuracy with its interval over α, a line a kind (`forecast.as_table`), and trained runs as crosses."""
+    known = table.dropna(subset="accuracy")
+    for rank, (kind, rows) in enumerate(known.groupby("kind", sort=False)):
+        look = plain(rank)
+        ax.plot(rows["alpha"], 100 * rows["accuracy"], label=f"forecast: {names[kind]}", **look)
+        ax.fill_between(rows["alpha"], 100 * rows["low"], 100 * rows["high"], color=look["color"], alpha=0.15)
+    for _, run in trained.iterrows():
+        mean, low, high = (100 * run[f"accuracy_sampled{end}"] for end in ("", "_low", "_high"))
+        ax.errorbar(run["alpha"], mean, yerr=[[mean - low], [high - mean]], fmt="kx", markersize=9, capsize=3)
+    ax.plot([], [], "kx", markersize=9, label="trained: tempered")
+    ax.set(xlabel="α (1 is the base)", ylabel="accuracy (%)", ylim=(0, 102))
+    ax.legend(fontsize=8)
+    return ax
+
+
+def by_tokens(ax: Axes, methods: pd.DataFrame, trained: pd.DataFrame) -> Axes:
+    """Accuracy with its interval over the tokens spent, a line a method (`baselines.as_table`), and trained runs as crosses with
+    their label."""
+    for rank, (method, rows) in enumerate(methods.groupby("method", sort=False)):
+        reach = 100 * np.abs(rows[["low", "high"]].to_numpy().T - rows["accuracy"].to_numpy())
+        ax.errorbar(
+            rows["tokens"], 100 * rows["accuracy"], reach, label=method, elinewidth=0.7, capsize=2, **plain(rank)
+        )
+    for number, (_, run) in enumerate(trained.sort_values("accuracy_sampled").iterrows()):
+        place, shift = (run["length_mean"], 100 * run["accuracy_sampled"]), (5, 4 if number % 2 else -10)
+        ax.plot(*place, "k+", markersize=9)
+        ax.annotate(run["label"], place, shift, textcoords="offset points", fontsize=7)
+    ax.set(xscale="log", xlabel="tokens a problem (log scale)", ylabel="accuracy (%)", ylim=(0, 102))
+    ax.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
+    return ax
+
+
 def over_alpha(ax: Axes) -> Axes:
     """A logarithmic axis of α, with the numbers that one reads."""
     ax.set(xscale="log", xlabel="α (log scale; 1 is the base)")

@@ -1,40 +1,53 @@
 """Would sharpening help? A forecast of accuracy under p^α, from samples of the base alone.
 
 Samples of p, with their log-probabilities and verdicts, are reweighted by w ∝ p^(α−1) a question: self-normalised importance
-sampling. How far that carries is measured by the effective sample size, and where it is too small there is no forecast. The
-slope at α = 1 is the covariance of correctness and log-probability (`theory.accuracy_slopes` has the exact identity).
-Nothing is sampled or trained here, and nothing is known about the model but what its samples say.
+sampling, its bias taken off by the jackknife. How far that carries is told by the effective sample size and by the size of
+that correction; where it is too far there is no forecast. The slope at α = 1 is the covariance of correctness and log-probability
+(`theory.accuracy_slopes` has the exact identity). Nothing is sampled or trained here, and nothing is known about the model but
+what its samples say: a likely string that none of them shows is invisible, unless the greedy completion is it.
 """
 
-from collections.abc import Sequence
+import itertools
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from lib import statistics
 
 KINDS = ("completion", "mean", "answer")
 LEAST_ESS = 4.0  # effective samples a question, the mean over questions, below which there is no forecast
-LENGTHS = 50  # classes of lengths that the slope is split by
+MOST_CORRECTION = 0.05  # of accuracy: the largest jackknife correction of a forecast that is given
+MOST_UNSEEN = 0.05  # of p^α: the largest share of greedy completions that no sample shows
+LENGTHS = 50  # classes of lengths that the slope is split by, at most
 
 
 @dataclass(frozen=True)
 class BaseSamples:
-    """n samples of the base at temperature 1 on each of Q questions; every field has shape [Q, n].
+    """n samples of the base at temperature 1 on each of Q questions; every field but the last has shape [Q, n].
 
     `log_p` sums over tokens in nats, EOS included; `correct` is 0 or 1; `length` counts tokens; `answer` numbers the answers of
-    a question, the same number for equivalent ones, and is negative where a sample has none.
+    a question, the same number for equivalent ones, and is negative where a sample has none. `greedy` [Q], if it is known, is
+    log p of the greedy completion where it is not among the samples, and −inf where it is. Raises ValueError for fewer than two
+    samples and for a log p that is no finite number.
     """
 
     log_p: np.ndarray
     correct: np.ndarray
     length: np.ndarray
     answer: np.ndarray
+    greedy: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        if self.log_p.shape[1] < 2 or not np.isfinite(self.log_p).all():
+            raise ValueError("A forecast needs two or more samples a question, each with a finite log-probability.")
 
 
 class Estimate(NamedTuple):
-    """A mean over questions with its 95% interval, by a bootstrap over questions."""
+    """A mean over questions with its 95% interval."""
 
     value: float
     low: float
@@ -42,7 +55,7 @@ class Estimate(NamedTuple):
 
 
 class Point(NamedTuple):
-    """The forecast at one α: `accuracy`, and its `change` against the samples' own; `ess` is the mean effective sample size a
+    """The forecast at one α: `accuracy`, and its `change` against that at α = 1; `ess` is the mean effective sample size a
     question. Where `refusal` says why the samples cannot carry a forecast, `accuracy` and `change` are None."""
 
     alpha: float
@@ -56,7 +69,8 @@ class Slope(NamedTuple):
     """Cov(r, log p) within a question in nats, the slope of accuracy at α = 1, and its two parts.
 
     With m(T) the level of log p at length T, `between_length` is Cov(r, m(T)): short (or long) answers are likelier, and right more
-    or less often. `within_length` is Cov(r, log p − m(T)): what remains among completions of one length.
+    or less often. `within_length` is Cov(r, log p − m(T)): what remains among completions of one length. The parts' intervals
+    take m as known.
     """
 
     total: Estimate
@@ -64,21 +78,25 @@ class Slope(NamedTuple):
     within_length: Estimate
 
 
-def from_table(table) -> BaseSamples:
+def from_table(table: pd.DataFrame, greedy: pd.DataFrame | None = None) -> BaseSamples:
     """`BaseSamples` from an evaluation's raw samples: a row a sample, as many for each `problem_id`.
 
-    Uses `reference_logprob`, `correct`, `length` and `vote`, in which equivalent answers of a question are the same string.
+    Uses `reference_logprob`, `correct`, `length` and `vote`, in which equivalent answers of a question are the same string; of
+    `greedy`, a row a problem in the same order, `completion` and `reference_logprob`.
     """
     groups = table.groupby("problem_id", sort=False)
-    if groups.size().nunique() != 1 or groups.size().iloc[0] < 2:
-        raise ValueError(
-            "A forecast needs the same number of samples for each problem, two or more: evaluate the base."
-        )
+    if "vote" not in table or groups.size().nunique() != 1:
+        raise ValueError("A forecast needs votes, and the same number of samples for each problem: evaluate again.")
     shape = len(groups), int(groups.size().iloc[0])
     ordered = table.assign(question=groups.ngroup()).sort_values("question", kind="stable")
     answer = ordered.groupby("question")["vote"].transform(lambda column: column.factorize()[0])
     columns = (ordered["reference_logprob"], ordered["correct"], ordered["length"], answer)
-    return BaseSamples(*(column.to_numpy(dtype=float).reshape(shape) for column in columns))
+    parts = [column.to_numpy(dtype=float).reshape(shape) for column in columns]
+    if greedy is None:
+        return BaseSamples(*parts)
+    texts = ordered["completion"].to_numpy().reshape(shape)
+    seen = (texts == greedy["completion"].to_numpy()[:, None]).any(axis=1)
+    return BaseSamples(*parts, np.where(seen, -np.inf, greedy["reference_logprob"].to_numpy(dtype=float)))
 
 
 def weights(samples: BaseSamples, alpha: float, kind: str = "completion") -> np.ndarray:
@@ -86,8 +104,10 @@ def weights(samples: BaseSamples, alpha: float, kind: str = "completion") -> np.
 
     `completion`: ∝ p^(α−1). `mean`: ∝ exp((α−1)·log p / T), the optimum of `tempered` with normalization 'mean'. `answer`:
     ∝ f^(α−1) with the share f of the sample's answer among the n, a plug-in for the sharpened answer marginal; no answer, no
-    weight; α → ∞ is a majority vote.
+    weight; with growing α it becomes a majority vote. Raises ValueError for another kind, and for an α that is not finite.
     """
+    if not math.isfinite(alpha):
+        raise ValueError(f"alpha is {alpha}: choose a finite number.")
     if kind == "answer":
         same = samples.answer[:, :, None] == samples.answer[:, None, :]
         silent = samples.answer < 0
@@ -106,45 +126,77 @@ def weights(samples: BaseSamples, alpha: float, kind: str = "completion") -> np.
 def forecast(samples: BaseSamples, alphas: Sequence[float], kind: str = "completion", seed: int = 0) -> list[Point]:
     """Accuracy under p^α for each α, averaged over questions, with 95% intervals for questions like these.
 
-    Refused for α < 1, which moves mass to completions that samples never show; where the effective sample size is below
-    LEAST_ESS; and where half of the samples would have forecast something that lies outside the interval: self-normalised weights
-    are biased by about 1/n, so that halving n shows how large the bias is.
+    Each question's estimate is corrected by the delete-one jackknife (for `answer`, whose weights are estimates themselves, not at
+    all). Refused are α < 1, which moves mass to completions that samples never show; an effective sample size below LEAST_ESS;
+    a correction above MOST_CORRECTION; greedy completions that were not sampled and would hold more than MOST_UNSEEN of p^α; and,
+    for `answer`, a change that half of the samples would have put outside of its interval. α = 1 is never refused.
     """
-    points, base, half = [], samples.correct.mean(axis=1), samples.correct.shape[1] // 2
-    halves = [
-        BaseSamples(*(part[:, cut] for part in _parts(samples))) for cut in (np.s_[:half], np.s_[half : 2 * half])
-    ]
+    points, (base, _) = [], by_question(samples, 1.0, kind)
     for alpha in alphas:
-        w = weights(samples, alpha, kind)
-        accuracy = (w * samples.correct).sum(axis=1)
-        value, ess = estimate(accuracy, seed), float((1.0 / (w**2).sum(axis=1)).mean())
-        with_half = np.mean([(weights(part, alpha, kind) * part.correct).sum(axis=1) for part in halves])
-        refusal = (
-            "α below 1 asks for completions that the samples do not show"
-            if alpha < 1
-            else f"{ess:.1f} effective samples a problem, fewer than {LEAST_ESS:g}"
-            if ess < LEAST_ESS
-            else "half of the samples forecast something else"
-            if not value.low <= with_half <= value.high
-            else ""
-        )
+        accuracy, correction = by_question(samples, alpha, kind)
         change = estimate(accuracy - base, seed)
-        points.append(Point(float(alpha), *((None, None) if refusal else (value, change)), ess, refusal))
+        ess = float((1.0 / (weights(samples, alpha, kind) ** 2).sum(axis=1)).mean())
+        refusal = "" if alpha == 1 else _refusal(samples, alpha, kind, ess, correction.mean(), change)
+        given = (None, None) if refusal else (estimate(accuracy, seed), change)
+        points.append(Point(float(alpha), *given, ess, refusal))
     return points
 
 
-def _parts(samples: BaseSamples) -> tuple[np.ndarray, ...]:
-    return samples.log_p, samples.correct, samples.length, samples.answer
+def by_question(samples: BaseSamples, alpha: float, kind: str = "completion") -> tuple[np.ndarray, np.ndarray]:
+    """(accuracy under p^α of each question, what the jackknife added to it), each [Q].
+
+    A corrected value of one question may lie outside of 0 to 1; it is their mean that is less biased.
+    """
+    w, count = weights(samples, alpha, kind), samples.log_p.shape[1]
+    plain = (w * samples.correct).sum(axis=1)
+    if kind == "answer":
+        return plain, np.zeros_like(plain)
+    rest, kept = 1.0 - w, np.repeat(plain[:, None], count, axis=1)
+    without = np.divide(plain[:, None] - w * samples.correct, rest, out=kept, where=rest > 1e-12)
+    correction = (count - 1) * (plain - without.mean(axis=1))
+    return plain + correction, correction
+
+
+def _refusal(samples: BaseSamples, alpha: float, kind: str, ess: float, correction: float, change: Estimate) -> str:
+    """Why there is no forecast at this α, or nothing."""
+    if alpha < 1:
+        return "α below 1 asks for completions that the samples do not show"
+    if ess < LEAST_ESS:
+        return f"{ess:.1f} effective samples a problem, fewer than {LEAST_ESS:g}"
+    if abs(correction) > MOST_CORRECTION:
+        return f"a bias of about {abs(correction):.0%} from too few samples"
+    if kind == "completion" and samples.greedy is not None:
+        share = np.exp(np.minimum(0.0, alpha * samples.greedy - _log_mean_weight(samples, alpha))).mean()
+        if share > MOST_UNSEEN:
+            return f"greedy completions that no sample shows would hold {share:.0%}"
+    if kind == "answer" and not _halves_agree(samples, alpha, change):
+        return "half of the samples forecast something else"
+    return ""
+
+
+def _halves_agree(samples: BaseSamples, alpha: float, change: Estimate) -> bool:
+    """Whether the answers' change would have been within its interval with half of the samples; never with fewer than 4."""
+    half, moved = samples.correct.shape[1] // 2, []
+    for part in (np.s_[:half], np.s_[half : 2 * half]) if half > 1 else ():
+        columns = (samples.log_p, samples.correct, samples.length, samples.answer)
+        smaller = BaseSamples(*(column[:, part] for column in columns))
+        moved.append((by_question(smaller, alpha, "answer")[0] - by_question(smaller, 1.0, "answer")[0]).mean())
+    return bool(moved) and change.low <= np.mean(moved) <= change.high
+
+
+def _log_mean_weight(samples: BaseSamples, alpha: float) -> np.ndarray:
+    """log E_p[p^(α−1)] = log Σ p^α of each question, estimated, [Q]."""
+    energy = (alpha - 1.0) * samples.log_p
+    top = energy.max(axis=1, keepdims=True)
+    return np.log(np.exp(energy - top).mean(axis=1)) + top[:, 0]
 
 
 def log_partition(samples: BaseSamples, alpha: float, seed: int = 0) -> Estimate:
     """log Σ p^α in nats, averaged over questions: log E_p[p^(α−1)], the value of `tempered`'s objective at its optimum.
 
-    The logarithm of a mean of n samples is too low by about its variance / 2n.
+    The logarithm of a mean of n samples is too low by about half of the relative variance of p^(α−1), divided by n.
     """
-    energy = (alpha - 1.0) * samples.log_p
-    top = energy.max(axis=1, keepdims=True)
-    return estimate(np.log(np.exp(energy - top).mean(axis=1)) + top[:, 0], seed)
+    return estimate(_log_mean_weight(samples, alpha), seed)
 
 
 def slope(samples: BaseSamples, kind: str = "completion", seed: int = 0) -> Slope:
@@ -158,33 +210,69 @@ def slope(samples: BaseSamples, kind: str = "completion", seed: int = 0) -> Slop
 
 
 def verdict(points: Sequence[Point]) -> str:
-    """One sentence: sharpening is predicted to help, to hurt, or to do nothing that can be told from noise, and up to which α."""
-    known = [point for point in points if point.change and point.alpha > 1]
-    refused = [point for point in points if point.refusal and point.alpha > 1]
+    """One sentence: sharpening is predicted to help, to hurt, or to do nothing that can be told from noise, and up to which α.
+
+    Of the α above 1, up to the first refusal: the best one where the change is clearly above 0, and the worst one beyond it where
+    it is clearly below. Picking the best of a grid makes a claim out of noise a little more often than in 5% of cases.
+    """
+    ordered = sorted((p for p in points if p.alpha > 1), key=lambda p: p.alpha)
+    known = list(itertools.takewhile(lambda p: p.change is not None, ordered))
     if not known:
         return "No forecast: the samples carry none for any α above 1; draw more samples a problem."
-    best, last = max(known, key=lambda point: point.change.value), known[-1]
-    if best.change.low > 0:
-        effect, shown = "help", best
-    elif last.change.high < 0:
-        effect, shown = "hurt", last
-    else:
-        effect, shown = "do nothing that can be told from noise", last
-    value, low, high = (100 * part for part in shown.change)
-    limit = (
-        f"; beyond α = {last.alpha:g} these samples cannot say" if refused and refused[-1].alpha > last.alpha else ""
-    )
-    return f"Sharpening is predicted to {effect}: by {value:+.1f} points ({low:+.1f} to {high:+.1f}) at α = {shown.alpha:g}{limit}."
+    helps = max((p for p in known if p.change.low > 0), key=lambda p: p.change.value, default=None)
+    beyond = [p for p in known if p.change.high < 0 and (helps is None or p.alpha > helps.alpha)]
+    hurts = min(beyond, key=lambda p: p.change.value, default=None)
+    effects = [("help", helps)] * (helps is not None) + [("hurt", hurts)] * (hurts is not None)
+    said = [f"{word}, by {_in_points(p.change)} at α = {p.alpha:g}" for word, p in effects]
+    last = known[-1]
+    said = said or [f"do nothing that can be told from noise: {_in_points(last.change)} at α = {last.alpha:g}"]
+    limit = f" Beyond α = {last.alpha:g} these samples cannot say." if len(known) < len(ordered) else ""
+    return f"Sharpening is predicted to {', and then to '.join(said)}.{limit}"
+
+
+def _in_points(change: Estimate) -> str:
+    value, low, high = (100 * part for part in change)
+    return f"{value:+.1f} points ({low:+.1f} to {high:+.1f})"
+
+
+def as_table(points: Mapping[str, Sequence[Point]]) -> pd.DataFrame:
+    """Forecasts by kind as rows: `kind`, `alpha`, `accuracy`, `low`, `high` (nan where refused), `ess` and `refusal`."""
+    refused = (math.nan,) * 3
+    rows = [
+        [kind, p.alpha, *(p.accuracy or refused), p.ess, p.refusal] for kind, found in points.items() for p in found
+    ]
+    return pd.DataFrame(rows, columns=["kind", "alpha", "accuracy", "low", "high", "ess", "refusal"])
+
+
+def against_trained(samples: BaseSamples, tempered: pd.DataFrame) -> pd.DataFrame:
+    """The forecast beside each trained `tempered` run, a row a run of a profile's summary.
+
+    `inside`: the run's accuracy lies in the forecast's interval. `kl_left` is KL(π‖p^α) in nats, what the policy π falls short of
+    the optimum of its own objective: log Σ p^α, estimated from the samples, less E_π[α·S_p − S_π]; below 0 it is estimation
+    error. `may_miss` is √(kl_left/2), by how much accuracy can be off then (Pinsker's inequality).
+    """
+    rows = []
+    for _, run in tempered.iterrows():
+        (point,) = forecast(samples, [run["alpha"]])
+        value, low, high = point.accuracy or (math.nan,) * 3
+        reached = run["alpha"] * run["reference_logprob"] - run["policy_logprob"]
+        left, trained = log_partition(samples, run["alpha"]).value - reached, run["accuracy_sampled"]
+        miss = math.sqrt(max(0.0, left) / 2)
+        rows.append(
+            [run["alpha"], run["seed"], value, low, high, point.refusal, trained, low <= trained <= high, left, miss]
+        )
+    columns = ["alpha", "seed", "forecast", "low", "high", "refusal", "trained", "inside", "kl_left", "may_miss"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _mean_by_length(energy: np.ndarray, length: np.ndarray) -> np.ndarray:
     """m(T) at each sample, [Q, n]: least squares of energy on a question's own level and its length's, which all questions share.
 
-    More than LENGTHS different lengths are put into as many classes with equally many samples.
+    Lengths are put into at most LENGTHS classes with equally many samples, 100 or more: too many classes would fit noise.
     """
-    classes = np.unique(length)
-    if len(classes) > LENGTHS:
-        classes = np.unique(np.quantile(length, np.linspace(0, 1, LENGTHS + 1)[:-1], method="lower"))
+    classes, most = np.unique(length), int(np.clip(length.size // 100, 1, LENGTHS))
+    if len(classes) > most:
+        classes = np.unique(np.quantile(length, np.linspace(0, 1, most + 1)[:-1], method="lower"))
     place = np.searchsorted(classes, length, side="right") - 1
     indicator = np.eye(len(classes))[place]
     within = indicator - indicator.mean(axis=1, keepdims=True)

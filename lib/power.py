@@ -52,8 +52,8 @@ class Engine(Protocol):
 
 
 class Drawn(NamedTuple):
-    """What a sampler returns: `rows`, one a chain or particle, their log `weight` [n] where they do not count the same
-    (normalised within a group by the caller), and the `tokens` that were generated to get there, the discarded ones too."""
+    """What a sampler returns: `rows`, an answer each, the `tokens` that were generated to get there, the discarded ones too (not
+    those read again as a prefix), and the share of proposals that Metropolis-Hastings accepted."""
 
     rows: Rows
     tokens: int
@@ -131,6 +131,7 @@ def metropolis(
     With `block` the chain first runs `steps` steps on the first `block` tokens, then on twice as many, and so on, as the paper
     does; these stages only prepare the last one, whose target is p^α over whole completions of at most `max_length` tokens.
     """
+    _check(alpha, steps=steps, max_length=max_length, block=block or max_length)
     rows, cost, accepted, proposed = engine.empty(max_length), 0, 0, 0
     limits = [*range(block, max_length, block), max_length] if block else [max_length]
     for limit in limits:
@@ -150,6 +151,15 @@ def metropolis(
     return Drawn(rows, cost, accepted / max(1, proposed))
 
 
+def _check(alpha: float, **at_least_one: int) -> None:
+    """Raises ValueError for an α without a proposal, and for a number below 1."""
+    if not 0 <= alpha < np.inf:
+        raise ValueError(f"alpha is {alpha}: choose a finite number that is not negative; greedy decoding is `draw`.")
+    for name, value in at_least_one.items():
+        if value < 1:
+            raise ValueError(f"{name} is {value}: choose 1 or more.")
+
+
 def _suffix(rows: Rows, cut: np.ndarray, alpha: float) -> np.ndarray:
     """α·log p − log q of each row's tokens from `cut` on, [n]."""
     behind = np.arange(rows.tokens.shape[1]) >= cut[:, None]
@@ -165,7 +175,10 @@ def sequential(
     falls below half of its particles they are drawn anew by weight. The draw is one particle by its weight, and exact in the
     limit of many particles. Rows i·particles … of the engine must continue the same prompt.
     """
+    _check(alpha, particles=particles, max_length=max_length, block=block)
     rows, cost = engine.empty(max_length), 0
+    if len(rows.length) % particles:
+        raise ValueError(f"{len(rows.length)} rows are no whole groups of {particles} particles.")
     log_weight = np.zeros((len(rows.length) // particles, particles))
     first = np.arange(len(log_weight))[:, None] * particles
     for limit in [*range(block, max_length, block), max_length]:

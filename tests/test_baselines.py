@@ -3,6 +3,7 @@
 import itertools
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from lib import baselines, forecast, problems
@@ -24,6 +25,15 @@ def test_best_of_k_is_the_mean_over_every_subset(k):
         for log_p, correct in zip(samples.log_p, samples.correct)
     ]
     assert baselines.best_of(samples, k) == pytest.approx(expected)
+
+
+def test_majority_is_the_evaluations():
+    table = pd.DataFrame({"problem_id": ["a"] * 4 + ["b"] * 4, "gold": ["1"] * 4 + ["2"] * 4})
+    table["vote"] = ["1", "1", "3", None, "3", "3", "2", "4"]
+    found = baselines.majority(table)
+    assert list(found) == [1, 2, 4]
+    assert found[1].value == pytest.approx((2 / 4 + 1 / 4) / 2)
+    assert found[4].value == pytest.approx((1 + 0) / 2)
 
 
 def test_k_is_checked():
@@ -53,6 +63,7 @@ def test_every_method_answers_every_problem(base):
     ]
     assert all(0 <= row.accuracy.value <= 1 and row.tokens > 5 and row.log_p < 0 for row in rows)
     assert rows[2].tokens > rows[1].tokens and rows[3].tokens > 2 * rows[1].tokens
+    assert 0 < rows[2].acceptance <= 1 and np.isnan(rows[3].acceptance)
     again = baselines.run(*base, asked, 64, 4.0, [2], [3], block=8, seed=1)
-    assert again == rows
+    assert [row[:5] for row in again] == [row[:5] for row in rows]
     assert isinstance(rows[0].accuracy, forecast.Estimate)

@@ -51,8 +51,7 @@ def test_many_samples_give_exactly_p_to_the_alpha():
     questions, drawn = population(0, 12, 20_000)
     for alpha in (1.0, 1.5, 2.0, 4.0):
         exact = [sequences.Sharpened(q, alpha, 8).moments().accuracy for q in questions]
-        found = (forecast.weights(drawn, alpha) * drawn.correct).sum(axis=1)
-        assert found == pytest.approx(exact, abs=0.04)
+        assert forecast.by_question(drawn, alpha)[0] == pytest.approx(exact, abs=0.04)
     partition = np.mean([sequences.Sharpened(q, 3, 8).log_partition for q in questions])
     assert forecast.log_partition(drawn, 3).value == pytest.approx(partition, abs=0.03)
     by_question = [sequences.Sharpened(q, 1, 8).moments().covariance for q in questions]
@@ -72,15 +71,76 @@ def test_the_length_normalised_kind_against_enumeration():
 
 
 def test_intervals_hold_the_exact_optimum():
-    """Sixteen samples a question. The truth is that of the very questions, so that 95% is the least to expect."""
-    alphas, held, asked = [1.25, 2.0, 4.0], 0, 0
+    """Sixteen samples a question. The accuracy is of the very questions, so that 95% is the least to expect; the change is not
+    dominated by which questions there are."""
+    alphas, held, changed, asked = [1.25, 2.0, 4.0], 0, 0, 0
     for trial in range(40):
         questions, drawn = population(1000 * trial, 40, 16)
         for alpha, point in zip(alphas, forecast.forecast(drawn, alphas)):
             if point.accuracy:
                 exact = np.mean([sequences.Sharpened(q, alpha, 8).moments().accuracy for q in questions])
-                held, asked = held + (point.accuracy.low <= exact <= point.accuracy.high), asked + 1
-    assert asked > 100 and held / asked >= 0.95
+                before = np.mean([sequences.Sharpened(q, 1, 8).moments().accuracy for q in questions])
+                held += point.accuracy.low <= exact <= point.accuracy.high
+                changed += point.change.low <= exact - before <= point.change.high
+                asked += 1
+    assert asked > 100 and held / asked >= 0.95 and changed / asked >= 0.9
+
+
+def normal_population(rng, spread: float, questions: int) -> BaseSamples:
+    """log p normal, right with a chance that falls with log p: the truth under p² is known."""
+    log_p = rng.normal(-20, spread, (questions, 16))
+    right = rng.random(log_p.shape) < 1 / (1 + np.exp(2 * (log_p + 20) / spread))
+    return samples(log_p, right)
+
+
+@pytest.mark.parametrize("spread", [0.5, 0.8, 1.1])
+def test_the_jackknife_takes_the_bias_off(spread):
+    """Reweighting by p moves a normal log p by its variance: the truth is a mean over the moved normal distribution."""
+    rng = np.random.default_rng(0)
+    log_p = rng.normal(-20 + spread**2, spread, 400_000)
+    truth = (1 / (1 + np.exp(2 * (log_p + 20) / spread))).mean()
+    drawn = normal_population(rng, spread, 20_000)
+    corrected, correction = forecast.by_question(drawn, 2.0)
+    plain = (forecast.weights(drawn, 2.0) * drawn.correct).sum(axis=1)
+    assert corrected == pytest.approx(plain + correction)
+    assert abs(corrected.mean() - truth) < 0.25 * abs(plain.mean() - truth) + 0.005
+    held = 0
+    for _ in range(40):
+        small = normal_population(rng, spread, 200)
+        (at,) = forecast.forecast(small, [2.0])
+        half = (at.accuracy.high - at.accuracy.low) / 2
+        assert 0.015 < half < 0.06
+        held += at.accuracy.low <= truth <= at.accuracy.high
+    assert held >= 35  # of 40, where 38 are expected
+
+
+def test_the_jackknife_by_hand():
+    one = samples(np.log([[0.5, 0.25, 0.25]]), [[0, 1, 1]])
+    plain, without = 0.5, [1.0, 0.25 / 0.75, 0.25 / 0.75]  # weights ½, ¼, ¼
+    assert forecast.by_question(one, 2.0)[0] == pytest.approx(3 * plain - 2 * np.mean(without))
+    alone = samples([[0.0, -900.0]], [[1, 0]])
+    assert forecast.by_question(alone, 3.0)[0] == pytest.approx([0.5 + 0.5], abs=1)
+
+
+def test_it_refuses_where_greedy_is_likelier_than_anything_sampled():
+    """A wrong string that no sample shows and that p² would hold: only its being the greedy completion gives it away."""
+    rng = np.random.default_rng(0)
+    seen = samples(np.full((50, 16), np.log(1e-7)), rng.random((50, 16)) < 0.9)
+    (blind,) = forecast.forecast(seen, [2.0])
+    assert blind.accuracy.value > 0.8
+    greedy = dataclasses.replace(seen, greedy=np.full(50, np.log(0.003)))
+    (warned,) = forecast.forecast(greedy, [2.0])
+    assert warned.accuracy is None and "greedy completions that no sample shows" in warned.refusal
+    (fine,) = forecast.forecast(dataclasses.replace(seen, greedy=np.full(50, -np.inf)), [2.0])
+    assert fine.accuracy == blind.accuracy
+
+
+def test_samples_without_a_probability_are_refused():
+    for log_p in ([[0.0, np.nan]], [[0.0, -np.inf]], [[0.0]]):
+        with pytest.raises(ValueError, match="two or more samples"):
+            samples(log_p, np.zeros_like(np.array(log_p)))
+    with pytest.raises(ValueError, match="finite"):
+        forecast.weights(samples([[0.0, -1.0]], [[1, 0]]), np.inf)
 
 
 def test_alpha_one_is_the_samples_own_accuracy():
@@ -141,14 +201,16 @@ def point(alpha, value=None, half=0.02, refusal=""):
 @pytest.mark.parametrize(
     ("points", "sentence"),
     [
-        ([point(1, 0), point(2, 0.1), point(4, 0.2)], "help: by +20.0 points (+18.0 to +22.0) at α = 4."),
-        ([point(2, 0.1), point(4, -0.2)], "help: by +10.0 points (+8.0 to +12.0) at α = 2."),
-        ([point(2, -0.1), point(4, -0.2)], "hurt: by -20.0 points (-22.0 to -18.0) at α = 4."),
+        ([point(1, 0), point(2, 0.1), point(4, 0.2)], "help, by +20.0 points (+18.0 to +22.0) at α = 4."),
+        ([point(2, 0.1), point(4, -0.2)], "help, by +10.0 points (+8.0 to +12.0) at α = 2, and then to hurt, by -20.0"),
+        ([point(1.25, -0.05), point(2, -0.04, 0.05)], "hurt, by -5.0 points (-7.0 to -3.0) at α = 1.25."),
+        ([point(8, 0.3), point(1.25, 0.1), point(2, refusal="x")], "at α = 1.25. Beyond α = 1.25 these samples"),
+        ([point(2, -0.1), point(4, -0.2)], "hurt, by -20.0 points (-22.0 to -18.0) at α = 4."),
         (
             [point(2, 0.01), point(4, 0.01)],
-            "do nothing that can be told from noise: by +1.0 points (-1.0 to +3.0) at α = 4.",
+            "do nothing that can be told from noise: +1.0 points (-1.0 to +3.0) at α = 4.",
         ),
-        ([point(2, 0.1), point(4, refusal="x")], "at α = 2; beyond α = 2 these samples cannot say."),
+        ([point(2, 0.1), point(4, refusal="x")], "at α = 2. Beyond α = 2 these samples cannot say."),
         ([point(1, 0), point(0.5, refusal="x")], "No forecast"),
     ],
 )
@@ -164,11 +226,14 @@ def test_from_an_evaluations_table():
             "correct": [True, False, True, False, False, False],
             "length": [3, 4, 5, 6, 7, 8],
             "vote": ["0.5", "7", "0.5", None, "9", "7"],
+            "completion": ["u", "v", "w", "x", "y", "z"],
         }
     )
     found = forecast.from_table(table)
     assert found.log_p.tolist() == [[-1, -3, -5], [-2, -4, -6]] and found.length.tolist() == [[3, 5, 7], [4, 6, 8]]
     first, second = found.answer
     assert first[0] == first[1] != first[2] and second[0] == second[2] and second[1] < 0
+    greedy = pd.DataFrame({"completion": ["w", "w"], "reference_logprob": [-3.0, -0.5]})
+    assert forecast.from_table(table, greedy).greedy.tolist() == [-np.inf, -0.5]
     with pytest.raises(ValueError, match="same number of samples"):
         forecast.from_table(table.iloc[:5])

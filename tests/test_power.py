@@ -102,6 +102,28 @@ def test_sequential_monte_carlo_in_blocks(chain):
     assert sequential(chain, 32, block=2) < 0.05
 
 
+def test_resampling_is_by_weight():
+    log_weight = np.log(np.tile([0.5, 0.25, 0.2, 0.05], (2000, 1)))
+    chosen = power._resample(log_weight, np.random.default_rng(0))
+    counts = np.stack([(chosen == i).sum(axis=1) for i in range(4)], axis=1)
+    expected = 4 * np.array([0.5, 0.25, 0.2, 0.05])
+    assert (np.abs(counts - expected) < 1).all() and counts.mean(axis=0) == pytest.approx(expected, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda e, g: power.metropolis(e, 5, np.inf, 2, g), "greedy decoding"),
+        (lambda e, g: power.metropolis(e, 0, 2, 2, g), "max_length is 0"),
+        (lambda e, g: power.sequential(e, 5, 2, 3, g), "no whole groups of 3"),
+        (lambda e, g: power.sequential(e, 5, 2, 2, g, block=0), "block is 0"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(chain, call, message):
+    with pytest.raises(ValueError, match=message):
+        call(power.ExactEngine(chain, 4), np.random.default_rng(0))
+
+
 def test_rows_are_cut_back_and_continued(chain):
     rng = np.random.default_rng(0)
     rows = power.draw(power.ExactEngine(chain, 200), TOKENS, 1.0, rng).rows
