@@ -1,0 +1,123 @@
+"""When do two answers say the same? Structure and plain numbers are compared here, exactly, in microseconds.
+
+What is left, expressions such as `\\sqrt{8}`, is decided by a function that the caller passes in (Math-Verify in a worker process,
+`lib.equivalence`), or is left undecided.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from lib import units
+from lib.answers import Group, Leaf, Node, read, refuse
+from lib.notation import clean
+
+CLOSE = 2e-6  # relative: about six significant digits, for a decimal against what no decimal can say exactly
+SET = re.compile(r"[<>]|\\(?:le|ge|ne|mathbb|setminus|cap)(?![A-Za-z])")  # may describe an interval
+Decide = Callable[[str, str], bool]  # gold and answer as LaTeX that `refuse` let through
+
+
+def equal(gold: str, answer: str, strict: bool, decide: Decide | None = None) -> bool | None:
+    """Whether two answers say the same; None where only `decide` could tell and there is none.
+
+    Strict: a gold that is a plain number wants a number (not `3+4`), units must be known ones, brackets must be right.
+    Lenient: any expression of the same value, any words as a unit, a tuple without its brackets. Raises Unreadable.
+    """
+    if clean(gold) == clean(answer) and clean(answer):
+        return True
+    return _Comparison(strict, decide).nodes(read(gold, strict), read(answer, strict))
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    strict: bool
+    decide: Decide | None
+
+    def nodes(self, gold: Node, answer: Node) -> bool | None:
+        if isinstance(gold, Group) and isinstance(answer, Group):
+            return self.groups(gold, answer)
+        if isinstance(gold, Leaf) and isinstance(answer, Leaf):
+            return self.leaves(gold, answer)
+        group, leaf = (gold, answer) if isinstance(gold, Group) else (answer, gold)
+        if SET.search(leaf.latex) and group.kind in ("()", "[]", "(]", "[)", "union"):  # x > 3 is (3, ∞)
+            return self.ask(gold.latex, answer.latex)
+        return False
+
+    def groups(self, gold: Group, answer: Group) -> bool | None:
+        kinds = {gold.kind, answer.kind}
+        if len(gold.items) != len(answer.items):
+            return False
+        if len(kinds) == 1 or kinds == {"list", "set"}:
+            return (
+                self.any_order(gold, answer) if gold.kind in ("list", "set", "union") else self.in_order(gold, answer)
+            )
+        vectors = {"()", "list", f"matrix 1x{len(gold.items)}", f"matrix {len(gold.items)}x1"}
+        if self.strict or not kinds <= vectors or not kinds & {"()", "list"}:
+            return False
+        return self.in_order(_by_name(gold), _by_name(answer))
+
+    def in_order(self, gold: Group, answer: Group) -> bool | None:
+        found = [self.nodes(g, a) for g, a in zip(gold.items, answer.items, strict=True)]
+        return False if False in found else None if None in found else True
+
+    def any_order(self, gold: Group, answer: Group) -> bool | None:
+        rest, undecided = list(answer.items), False
+        for item in gold.items:
+            found = [self.nodes(item, other) for other in rest]
+            if True in found:
+                del rest[found.index(True)]
+            elif None in found:
+                undecided = True
+            else:
+                return False
+        return None if undecided else True
+
+    def leaves(self, gold: Leaf, answer: Leaf) -> bool | None:
+        if gold.words or answer.words:
+            return (gold.words or _letter(gold)) == (answer.words or _letter(answer))
+        if gold.name and answer.name and gold.name != answer.name or units.conflict(gold.unit, answer.unit):
+            return False
+        if answer.sides and not gold.sides and not gold.name:
+            return self.every_side(gold, answer)
+        if answer.sides or gold.sides:
+            return self.ask(gold.whole, answer.whole)
+        if gold.number is not None and answer.number is not None:
+            return _same_number(gold, answer)
+        if self.strict and gold.number is not None:
+            refuse(answer.latex)
+            return False
+        return True if gold.latex == answer.latex else self.ask(gold.latex, answer.latex)
+
+    def every_side(self, gold: Leaf, answer: Leaf) -> bool | None:
+        if self.strict:
+            return False
+        found = [self.nodes(gold, read(side, self.strict)) for side in answer.sides]
+        return False if False in found else None if None in found else True
+
+    def ask(self, gold: str, answer: str) -> bool | None:
+        refuse(gold)
+        refuse(answer)
+        return self.decide(gold, answer) if self.decide else None
+
+
+def _letter(leaf: Leaf) -> str | None:
+    """The choice that a single letter makes, in lower case: `A` may answer `\\text{(A)}`."""
+    return leaf.latex.lower() if re.fullmatch("[A-Za-z]", leaf.latex) else None
+
+
+def _by_name(group: Group) -> Group:
+    """A list such as `y=2, x=1` in the order of its names; any other group as it is."""
+    names = [item.name if isinstance(item, Leaf) else None for item in group.items]
+    return group if None in names else replace(group, items=tuple(sorted(group.items, key=lambda item: item.name)))
+
+
+def _same_number(gold: Leaf, answer: Leaf) -> bool:
+    """Exact equality; a decimal of at least six digits may stand for a fraction that no decimal can say."""
+    if gold.number == answer.number or gold.is_decimal == answer.is_decimal:
+        return gold.number == answer.number
+    fraction = answer.number if gold.is_decimal else gold.number
+    below = fraction.denominator
+    for prime in (2, 5):
+        while below % prime == 0:
+            below //= prime
+    return below > 1 and abs(gold.number - answer.number) <= CLOSE * abs(fraction)
