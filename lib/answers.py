@@ -20,10 +20,10 @@ QUOTIENT = re.compile(
 )
 REPEATING = re.compile(r"([+-]?)(\d*)\.(\d*)\\overline ?\{ ?(\d+) ?\}", re.A)
 POWER_OF_TEN = re.compile(r"([+-]?)10 ?\^ ?\{? ?([+-]?\d+) ?\}?", re.A)
-THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?!\d|,\d)", re.A)
+THOUSANDS = re.compile(r"(?<![\d.,(\[{])\d{1,3}(?:,\d{3})+(?![\d)\]}]|,\d|\\\})", re.A)
 NAME = re.compile(r"(?:\\angle ?)?[A-Z]{1,3}|[A-Za-df-hj-z]|\\(?!pi)[a-z]+|\\text\{[^{}]*\}")
-NAMED = re.compile(rf"(?:{NAME.pattern})(?:_(?:\w|\{{\w+\}}))?'*(?:\((?:[a-z](?:, ?[a-z])*)\))? ?")
-WORDS = re.compile(r"\(?(?:\\text ?\{[^{}]*\}|[A-Za-z][A-Za-z' .-]+|[ ().,?!'-])+\)?")
+NAMED = re.compile(rf"(?:{NAME.pattern})(?:_(?:\w|\{{\w+\}}))?'*(?:\(\w+(?:, ?\w+)*\))? ?")
+WORDS = re.compile(r"(?:\\text ?\{[^{}]*\}|[^\W\d_]|[ ().,?!'-])+")
 OR = re.compile(r"\\text ?\{ ?,? ?(?:and|or) ?,? ?\}|(?<![A-Za-z\\])(?:and|or)(?![A-Za-z])|;")
 BRACKETS = {"(": "(", "[": "[", r"\{": "{", r"\langle": "(", ")": ")", "]": "]", r"\}": "}", r"\rangle": ")"}
 MATRIX = re.compile(r"\\begin ?\{([pbB]?matrix|array)\}(?:\{[lcr| ]*\})?(.*)\\end ?\{\1\}")
@@ -37,8 +37,9 @@ COMMAND = re.compile(
 )
 ENVIRONMENTS = {"vmatrix"}
 PLAIN = re.compile(r"(?:\\[A-Za-z]+|\\[{}\\]|[A-Za-z0-9 +\-*/^_=<>!|.,()\[\]{}&'])+")
+STRAY = re.compile(r"[\d.] +[\d.]|\d ?_|(?<![\\A-Za-z])[A-Za-z]{4}")  # numbers side by side, bare words
 # Towers of powers, huge exponents and factorials never end to evaluate
-BOMB = re.compile(r"\^ ?[{(][^{}]*[\d)}] ?\^|\^ ?\d ?\^|\^ ?[({]?[^(){}]*\d{5}|(?:\d{4,}|\)|\}|!) ?!")
+BOMB = re.compile(r"\^ ?[{(][^{}]*[\d)}] ?\^|\^ ?\d+ ?\^|\^ ?[({]?[^(){}]*\d{5}|(?:\d{4,}|\)|\}|!) ?!")
 
 
 class Unreadable(ValueError):
@@ -80,14 +81,17 @@ def read(text: str, strict: bool = False) -> Node:
     """What an answer says; raises Unreadable for an empty one, a too long one, and one that says nothing."""
     if len(text) > MAX_LENGTH:
         raise Unreadable("too long")
-    return _node(clean(text), strict, top=True)
+    text = clean(text)
+    if closing(f"({text})", 0) != len(text) + 1:
+        raise Unreadable("brackets that do not match")
+    return _node(text, strict, top=True)
 
 
 def refuse(latex: str) -> None:
     """Raises Unreadable for what Math-Verify must not be given: unknown commands, stray digits, towers and factorials."""
     unknown = [name for name in re.findall(r"\\([A-Za-z]+)", latex) if not COMMAND.fullmatch(name)]
     environments = set(re.findall(r"\\(?:begin|end) ?\{([^{}]*)\}", latex)) - ENVIRONMENTS
-    if unknown or environments or not PLAIN.fullmatch(latex) or re.search(r"[\d.] +[\d.]|\d ?_", latex):
+    if unknown or environments or not PLAIN.fullmatch(latex) or STRAY.search(latex):
         raise Unreadable(f"not plain mathematics: {latex[:40]}")
     if BOMB.search(latex):
         raise Unreadable("too large to evaluate")
@@ -104,7 +108,7 @@ def _node(text: str, strict: bool, top: bool = False) -> Node:
     if words := _words(text):
         return Leaf(text, words=words)
     if top:
-        text = OR.sub(",", THOUSANDS.sub(lambda m: m.group().replace(",", ""), text))
+        text = OR.sub(",", _without_thousands(text))
     if matrix := MATRIX.fullmatch(text):
         return _matrix(matrix, text, strict)
     if len(parts := _split(text, r"\\cup(?![A-Za-z])")) > 1:
@@ -141,7 +145,7 @@ def _brackets(text: str, strict: bool) -> Node | None:
         return None
     inner, kind = text[opening.end() : last.start()], BRACKETS[opening.group()] + BRACKETS[last.group()]
     if ", " in inner:
-        inner = THOUSANDS.sub(lambda m: m.group().replace(",", ""), inner)
+        inner = _without_thousands(inner)
     parts = _split(inner, ",")
     if kind == "{}" and not inner.strip():
         return Leaf(r"\emptyset")
@@ -161,6 +165,10 @@ def _matrix(match: re.Match, text: str, strict: bool) -> Group:
     return Group(f"matrix {len(rows)}x{len(rows[0])}", cells, text)
 
 
+def _without_thousands(text: str) -> str:
+    return THOUSANDS.sub(lambda match: match.group().replace(",", ""), text)
+
+
 def _split(text: str, separator: str) -> list[str]:
     """The parts of a text between separators that stand outside of all brackets."""
     parts, depth, start = [], 0, 0
@@ -176,7 +184,7 @@ def _split(text: str, separator: str) -> list[str]:
 
 def _leaf(text: str, strict: bool) -> Leaf:
     """A single value: its name, unit and number taken apart."""
-    sides = [side.strip() for side in re.split(r"=|\\approx(?![A-Za-z])", text)]
+    sides = _split(text, r"=|\\approx(?![A-Za-z])")
     name = None
     if len(sides) > 1 and not re.search(r"[<>!]|\\(?:le|ge|ne)(?![A-Za-z])", text):
         if not all(sides):
@@ -190,17 +198,23 @@ def _leaf(text: str, strict: bool) -> Leaf:
     if words := _words(text):
         return Leaf(text, words=words)
     number, is_decimal = plain_number(text)
+    if number is None and re.fullmatch(r"[\w ().,?!'-]+", text) and re.search(r"[^\W\d_]{4}", text):  # June 20
+        return Leaf(text, words=_key(text))
     return Leaf(text, number, is_decimal, unit=unit)
 
 
 def _words(text: str) -> str | None:
     """The letters of an answer in words, such as `\\text{Evelyn}` or `(A)`, in lower case; None for mathematics."""
-    if not WORDS.fullmatch(text) or not re.search(r"\\text|[A-Za-z]{3}|no|\([A-Z]\)", text):
+    if not WORDS.fullmatch(text) or not re.search(r"\\text|[^\W\d_]{3}|no", text):
         return None
     plain = re.sub(r"\\text ?\{([^{}]*)\}", r"\1", text)
-    if OR.search(plain) and not re.search(r"[A-Za-z]{3}", OR.sub("", plain)):
+    if OR.search(plain) and not re.search(r"[^\W\d_]{3}", OR.sub("", plain)):
         return None
-    return "".join(c for c in plain.casefold() if c.isalnum()) or None
+    return _key(plain)
+
+
+def _key(words: str) -> str | None:
+    return "".join(c for c in words.casefold() if c.isalnum()) or None
 
 
 def plain_number(text: str) -> tuple[Fraction | None, bool]:
@@ -211,7 +225,7 @@ def plain_number(text: str) -> tuple[Fraction | None, bool]:
         sign, digits, *exponents = match.groups()
         exponent = int(next((e for e in exponents if e), "0")[:6])
         if abs(exponent) > LARGEST_EXPONENT:
-            return None, True
+            raise Unreadable("too large to evaluate")
         return Fraction(f"{sign}{digits}e{exponent}"), "." in digits
     if (match := POWER_OF_TEN.fullmatch(text)) and abs(int(match[2][:6])) <= LARGEST_EXPONENT:
         return Fraction(f"{match[1]}1e{match[2]}"), False

@@ -25,7 +25,7 @@ def equal(gold: str, answer: str, strict: bool, decide: Decide | None = None) ->
     """
     if clean(gold) == clean(answer) and clean(answer):
         return True
-    return _Comparison(strict, decide).nodes(read(gold, strict), read(answer, strict))
+    return _Comparison(strict, decide).nodes(read(gold), read(answer, strict))
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,8 @@ class _Comparison:
     def leaves(self, gold: Leaf, answer: Leaf) -> bool | None:
         if gold.words or answer.words:
             return (gold.words or _letter(gold)) == (answer.words or _letter(answer))
+        if _letter(gold) and _letter(answer):
+            return gold.latex == answer.latex
         if gold.name and answer.name and gold.name != answer.name or units.conflict(gold.unit, answer.unit):
             return False
         if answer.sides and not gold.sides and not gold.name:

@@ -208,7 +208,7 @@ def table(
     """
     prompts = [ids for _, ids in rows]
     completions = sample.sample(model, tokenizer, prompts, sampler, progress, first_not)
-    verdicts = [verify.check(c.text, p.gold) for c, (p, _) in zip(completions, rows, strict=True)]
+    verdicts = verify.check_all([c.text for c in completions], [p.gold for p, _ in rows], strict=False)
     batch = prompts, [c.ids for c in completions], tokenizer.pad_token_id
     policy = sequence_scores(model, *batch, token_budget=token_budget)
     reference = sequence_scores(model, *batch, reference=True, token_budget=token_budget) if has_adapter else policy

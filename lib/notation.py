@@ -54,10 +54,12 @@ def clean(text: str) -> str:
     text = "".join(SYMBOLS.get(c, c) for c in text)
     text = THIN.sub("", text).replace(r"\!", "")
     text = re.sub(r"(?<!\\)\\[()\[\],;:>\s]|~", " ", text)
+    text = text.replace("<=", r"\le ").replace(">=", r"\ge ").replace("!=", r"\ne ")
     text = COMMAND.sub(_command, text)
     text = _without_math_dollars(text)
     text = re.sub(r"\s+", " ", text).strip(" ;:,").removesuffix("\\\\").removesuffix(".").strip()
     text = re.sub(r"\\sqrt\s*([0-9A-Za-z])", r"\\sqrt{\1}", text)
+    text = re.sub(r"\\log ?_ ?(\w) ?", r"\\log_{\1} ", text)
     for _ in range(3):  # from the innermost fraction outwards
         text = FRACTION.sub(lambda m: f"\\frac{{{_either(m, 1, 2)}}}{{{_either(m, 3, 4)}}}", text)
     return without_braces(text)
@@ -103,9 +105,7 @@ def _latex(node: ast.expr) -> str:
         case ast.Constant(value=int() | float() as number):
             return re.sub(r"e\+?(-?)0*(\d+)$", r"\\cdot 10^{\1\2}", repr(number))
         case ast.Name(id=name) | ast.Attribute(value=ast.Name(id="np" | "numpy" | "math" | "sp" | "sympy"), attr=name):
-            return {"pi": r"\pi ", "inf": r"\infty ", "oo": r"\infty "}.get(
-                name, name if len(name) == 1 else _greek(name)
-            )
+            return name if len(name) == 1 else _name(name)
         case ast.UnaryOp(op=ast.USub(), operand=inner):
             return f"-{_latex(inner)}"
         case ast.BinOp(left=left, op=ast.Div(), right=right):
@@ -136,8 +136,10 @@ def _signed(node: ast.expr) -> str:
     return f"({inner})" if isinstance(node, ast.UnaryOp | ast.BinOp) and not isinstance(node.op, ast.Mult) else inner
 
 
-def _greek(name: str) -> str:
-    if name not in ("alpha", "beta", "gamma", "delta", "theta", "lambda", "mu", "omega", "phi", "rho", "sigma", "tau"):
+def _name(name: str) -> str:
+    if name in ("inf", "oo"):
+        return r"\infty "
+    if name not in ("pi", "alpha", "beta", "gamma", "delta", "theta", "mu", "omega", "phi", "rho", "sigma", "tau"):
         raise ValueError
     return f"\\{name} "
 

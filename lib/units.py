@@ -69,7 +69,7 @@ DEGREE = re.compile(r"\^ ?\{? ?\\circ ?\}? ?(?:\\text ?\{ ?([CF]) ?\}|([CF]))?$"
 TEXT = re.compile(r"\\text ?\{([^{}]*)\} ?(\^ ?\{?[23]\}?)?(?: ?/ ?\\text ?\{([^{}]*)\} ?(\^ ?\{?[23]\}?)?)?\.?$")
 WORD = re.compile(r"(?<=[\d}) ]) ?((?:[A-Za-z]+[ ./]*)+)(\^ ?\{?[23]\}?)?$")
 MONEY = re.compile(r"^([+-]?) ?(?:\\\$|(€|£)|(?:Rs|USD)\.? ?)")
-BASE = re.compile(r"([0-9A-Z]+)_ ?\{? ?(\d+) ?\}?")
+BASE = re.compile(r"([0-9A-Z]+) ?_ ?\{? ?([2-9]|[12]\d|3[0-6]) ?\}?")
 
 
 def split(text: str, strict: bool) -> tuple[str, str | None]:
