@@ -24,8 +24,9 @@ from lib.runs import UsageError
 class Plan:
     """What every model of a profile is evaluated on, and how. Lengths are in tokens."""
 
-    data: str = "arithmetic"
+    data: str = "arithmetic"  # what `lib.problems.load_set` takes
     split: str = "test"
+    revision: str | None = None  # of a hub data set
     problems: int = 200
     samples: int = 16  # a problem, at temperature 1
     max_prompt_tokens: int = 32
@@ -159,13 +160,17 @@ def evaluate(
     are what the evaluation took.
     """
     source = models.resolve(model_name)
+    chosen = problems.load_set(how.data, how.split, how.problems, revision=how.revision)
     if adapter is not None and not (Path(adapter) / "adapter_config.json").is_file():
         raise UsageError(f"There is no adapter in {adapter}: train the run first.")
     started = time.perf_counter()
     model, tokenizer = models.load(source, how.max_prompt_tokens + how.max_completion_tokens, load_in_4bit)
     if adapter is not None:
         model = models.load_adapter(model, tokenizer, adapter)
-    sampled, greedy = measure(model, tokenizer, how, has_adapter=adapter is not None)
+    fits, too_long = models.fitting(tokenizer, chosen.problems, how.max_prompt_tokens)
+    if not fits:
+        raise UsageError(f"Every prompt has more than {how.max_prompt_tokens} tokens: raise max_prompt_tokens.")
+    sampled, greedy = measure(model, tokenizer, how, adapter is not None, fits)
     numbers = summarise(sampled, greedy)
     stem = Path(folder) / "evaluations" / how.stem
     for name, table in (("sampled", sampled), ("greedy", greedy)):
@@ -173,15 +178,17 @@ def evaluate(
             table.to_parquet(path, index=False)
     result = {"model": source.name, **(about or {}), "data_set": f"{how.data}/{how.split}", **numbers}
     result["seconds"] = round(time.perf_counter() - started, 1)
-    result["plan"] = dataclasses.asdict(how)
+    left_out = {"too_long": too_long, "unreadable_golds": list(chosen.unreadable)}
+    result["plan"] = dataclasses.asdict(how) | {"revision": chosen.revision, "left_out": left_out}
+    result["plan"] |= {"verifier": verify.description(strict=False)}
     runs.write_json(stem.with_name("environment.json"), runs.environment())
     runs.write_json(stem.with_suffix(".json"), result)
     return result
 
 
-def measure(model, tokenizer, how: Plan, has_adapter: bool):
-    """(sampled, greedy): tables as `summarise` takes them, `samples` rows a problem and one."""
-    test_set = problems.load(how.data, how.split, how.problems)
+def measure(model, tokenizer, how: Plan, has_adapter: bool, test_set: list[problems.Problem] | None = None):
+    """(sampled, greedy): tables as `summarise` takes them, `samples` rows a problem and one; of `test_set`, or the plan's."""
+    test_set = test_set or problems.load(how.data, how.split, how.problems, revision=how.revision)
     prompts = models.prompt_ids(tokenizer, [p.messages for p in test_set])
     sampler = sample.Sampler(max_tokens=how.max_completion_tokens, batch_size=how.batch_size, seed=how.seed)
     rows = list(zip(test_set, prompts, strict=True))

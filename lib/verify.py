@@ -15,6 +15,7 @@ import threading
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import metadata
 
 from lib import answers, comparison
 
@@ -92,6 +93,12 @@ def check_all(completions: Sequence[str], golds: Sequence[str], strict: bool = F
         for i, status in zip(open_ones, memory.fill(equivalence.judge, items), strict=True):
             statuses[i] = status
     return [Verdict(s == "ok", s, f[-1].text if f else None) for s, f in zip(statuses, found, strict=True)]
+
+
+def description(strict: bool) -> dict[str, str]:
+    """Which variant judged, with which libraries: for a run's and an evaluation's records."""
+    packages = ("math-verify", "latex2sympy2-extended", "sympy")
+    return {"variant": VARIANTS[strict]} | {name: metadata.version(name) for name in packages}
 
 
 def has_one_boxed_answer(completion: str) -> bool:

@@ -168,8 +168,8 @@ def test_prompts_that_are_too_long_are_left_out_and_too_few_refused(policy):
     chosen = dataclasses.replace(
         SMALL, max_prompt_tokens=11, train_problems=200
     )  # 9 digits and signs, 3 special tokens
-    rows, too_long = train._rows(chosen, tokenizer)
-    assert too_long > 100 and len(rows) + too_long == 200
+    rows, about = train._rows(chosen, tokenizer)
+    assert about["too_long"] > 100 and len(rows) == about["train"] == 200 - about["too_long"]
     assert all(len(ids) <= 11 for ids in models.prompt_ids(tokenizer, list(rows["prompt"])))
     with pytest.raises(UsageError, match="raise max_prompt_tokens"):
         train._rows(dataclasses.replace(chosen, max_prompt_tokens=2), tokenizer)
