@@ -22,7 +22,7 @@ OFFLINE = "connect and try again, download it once while connected, or give a lo
 
 @dataclass(frozen=True)
 class HubSet:
-    """A hub data set that the kit knows: the names of its train and of its test split, and its configurations (None: the only one)."""
+    """A hub data set that the kit knows: what its train and its test split are called, and its configurations."""
 
     train: str | None
     test: str | None

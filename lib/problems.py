@@ -1,8 +1,8 @@
 """Problems to train and evaluate on: hub data sets, local files, generated sums, and fresh procedural problems.
 
-A problem is a prompt text and a gold answer; grading is `lib.verify`, stored rows are `lib.hub`. Golds are checked here, once: one that
-cannot be read is reported and left out, because no answer could ever match it. Generated sums share their splits with the
-pre-training corpus of `lib.tiny`, so no model ever saw a test sum.
+A problem is a prompt text and a gold answer; grading is `lib.verify`, stored rows are `lib.hub`. Golds are checked here, once:
+one that cannot be read is reported and left out, because no answer could ever match it. Generated sums share their splits with
+the pre-training corpus of `lib.tiny`, so no model ever saw a test sum.
 """
 
 import hashlib
@@ -24,6 +24,7 @@ CLOSING = "Let's think step-by-step"
 QUESTIONS, SOLUTIONS = ("problem", "question"), ("answer", "solution")
 IDS = ("id", "unique_id", "problem_idx")
 GYM = "reasoning-gym/"
+BLOCK = 500  # problems generated at a time; the n-th of a block has the seed of the block plus n
 # The tasks of reasoning-gym whose answer is a single number
 GYM_TASKS = {
     "arithmetic": "basic_arithmetic chain_sum products gcd lcm gsm_symbolic leg_counting count_bits decimal_chain_sum",
@@ -181,7 +182,7 @@ def _gym(task: str, split: str, seed: int) -> Iterator[Problem]:
     seen: set[str] = set()
     for block in itertools.count():
         fresh = 0
-        for row in create_dataset(task, size=500, seed=seed * 1_000_003 + block):
+        for row in create_dataset(task, size=BLOCK, seed=seed * 10**9 + block * BLOCK):
             question = row["question"]
             if (
                 _hash(question) % HELD_OUT in shares
