@@ -16,7 +16,8 @@ NUMBER = re.compile(
     rf"([+-]?) ?({DECIMAL})(?: ?(?:\\times|\\cdot|\*) ?10 ?\^ ?\{{? ?([+-]?\d+) ?\}}?|[eE]([+-]?\d+))?", re.A
 )
 QUOTIENT = re.compile(
-    rf"([+-]?) ?(?:(\d+) ?)?(?:\\frac\{{ ?(-?{DECIMAL}) ?\}}\{{ ?(-?{DECIMAL}) ?\}}|({DECIMAL}) ?/ ?({DECIMAL}))", re.A
+    rf"([+-]?) ?(?:(?:(\d+) ?)?\\frac\{{ ?(-?{DECIMAL}) ?\}}\{{ ?(-?{DECIMAL}) ?\}}|(?:(\d+) )?({DECIMAL}) ?/ ?({DECIMAL}))",
+    re.A,
 )
 REPEATING = re.compile(r"([+-]?)(\d*)\.(\d*)\\overline ?\{ ?(\d+) ?\}", re.A)
 POWER_OF_TEN = re.compile(r"([+-]?)10 ?\^ ?\{? ?([+-]?\d+) ?\}?", re.A)
@@ -236,8 +237,9 @@ def plain_number(text: str) -> tuple[Fraction | None, bool]:
         )
         return (-value if sign == "-" else value), False
     if match := QUOTIENT.fullmatch(text):
-        sign, whole, *parts = match.groups()
-        above, below = (Fraction(part) for part in parts if part is not None)
+        sign, *latex, whole, above, below = match.groups()
+        whole, above, below = (whole, above, below) if above else latex
+        above, below = Fraction(above), Fraction(below)
         if below == 0 or (whole and not 0 <= above < below):
             return None, False
         value = int(whole or 0) + above / below

@@ -1,18 +1,18 @@
 """When do two answers say the same? Structure and plain numbers are compared here, exactly, in microseconds.
 
-What is left, expressions such as `\\sqrt{8}`, is decided by a function that the caller passes in (Math-Verify in a worker process,
-`lib.equivalence`), or is left undecided.
+Expressions such as `\\sqrt{8}` are probed (`lib.probe`); what that leaves open is decided by a function that the caller passes in
+(Math-Verify in a worker process, `lib.equivalence`), or is left undecided.
 """
 
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from lib import units
+from lib import probe, units
 from lib.answers import Group, Leaf, Node, read, refuse
 from lib.notation import clean
+from lib.probe import CLOSE
 
-CLOSE = 2e-6  # relative: about six significant digits, for a decimal against what no decimal can say exactly
 SET = re.compile(r"[<>]|\\(?:le|ge|ne|mathbb|setminus|cap)(?![A-Za-z])")  # may describe an interval
 Decide = Callable[[str, str], bool]  # gold and answer as LaTeX that `refuse` let through
 
@@ -99,7 +99,8 @@ class _Comparison:
     def ask(self, gold: str, answer: str) -> bool | None:
         refuse(gold)
         refuse(answer)
-        return self.decide(gold, answer) if self.decide else None
+        found = probe.same(gold, answer)
+        return self.decide(gold, answer) if found is None and self.decide else found
 
 
 def _letter(leaf: Leaf) -> str | None:

@@ -13,7 +13,7 @@ import time
 
 from lib import answers, comparison
 from lib.answers import Group, Unreadable
-from lib.comparison import CLOSE
+from lib.probe import CLOSE
 
 MEMORY = 2**30  # bytes of address space a worker
 

@@ -54,6 +54,9 @@ from tests.verify.table import rows, status
     ("\\frac{1}{2}", "1\\frac{1}{2}", "wrong"),  # not a product
     ("-\\frac{7}{3}", "-2\\frac{1}{3}", "ok"),
     ("\\frac{11}{2}", "1 1/2", "wrong"),
+    ("\\frac{11}{2}", "11/2", "ok"),  # not 1 and 1/2
+    ("\\frac{36}{1680}", "36/1680", "ok"),
+    ("\\frac{36}{1680}", "3 6/1680", "wrong"),
     ("5", "\\frac{5}{0}", "wrong"),
     ("\\frac{1}{3}", "0.333333", "ok"),  # six digits may stand for what no decimal can say
     ("\\frac{1}{3}", "0.333", "wrong"),

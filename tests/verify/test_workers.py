@@ -11,12 +11,12 @@ import pytest
 
 from lib import equivalence, verify, workers
 
-BOMB = "(x+y+z+w)^{99}"  # passes every guard, and expanding it takes minutes
+BOMB = "e^{e^{e^{99}}}"  # passes every guard, and evaluating it takes for ever
 PROGRAM = """
 import os, sys, threading
 from lib import verify, workers
 print("main", flush=True)
-assert verify.check("\\\\boxed{x+1}", "1+x").correct
+assert verify.check("\\\\boxed{x-1 \\\\le 2}", "x \\\\le 3").correct
 """
 
 
@@ -33,7 +33,7 @@ def children() -> list[int]:
 
 def test_a_bomb_costs_its_deadline_and_nothing_else():
     verify.memory.clear()
-    verify.check("\\boxed{x+1}", "1+x")
+    workers.run(equivalence.readable, [("x+1",)])
     pairs = [(f"x+{n}", f"{n}+x") for n in range(20)]
     started = time.perf_counter()
     results = workers.run(
@@ -95,8 +95,8 @@ def test_many_threads_at_once():
     results: dict[int, list[str]] = {}
 
     def work(thread: int) -> None:
-        batch = [f"\\boxed{{x+{thread}+{n}}}" for n in range(10)]
-        results[thread] = [v.status for v in verify.check_all(batch, [f"x+{thread + n}" for n in range(10)])]
+        batch = [f"\\boxed{{x-{thread + 1} \\le {n}}}" for n in range(10)]
+        results[thread] = [v.status for v in verify.check_all(batch, [f"x \\le {thread + 1 + n}" for n in range(10)])]
 
     threads = [threading.Thread(target=work, args=(n,)) for n in range(6)]
     for thread in threads:
@@ -109,14 +109,14 @@ def test_many_threads_at_once():
 FORK = """
 pid = os.fork()
 if pid == 0:
-    assert verify.check("\\\\boxed{y+1}", "1+y").correct
+    assert verify.check("\\\\boxed{y-1 \\\\le 2}", "y \\\\le 3").correct
     workers.close()
     os._exit(0)
 assert os.waitpid(pid, 0)[1] == 0
-assert verify.check("\\\\boxed{z+1}", "1+z").correct
+assert verify.check("\\\\boxed{z-1 \\\\le 2}", "z \\\\le 3").correct
 """
 THREAD = """
-thread = threading.Thread(target=lambda: print(verify.check("\\\\boxed{y+1}", "1+y").status))
+thread = threading.Thread(target=lambda: print(verify.check("\\\\boxed{y-1 \\\\le 2}", "y \\\\le 3").status))
 thread.start()
 thread.join(30)
 """
