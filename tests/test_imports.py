@@ -13,7 +13,23 @@ import socket
 def refuse(*a, **k): raise OSError('no network')
 socket.socket.connect = socket.getaddrinfo = refuse
 """
-PURE = ["regimes", "verify", "problems", "tiny", "runs", "figures", "results", "train", "models"]
+PURE = [
+    "regimes",
+    "verify",
+    "answers",
+    "comparison",
+    "equivalence",
+    "workers",
+    "problems",
+    "hub",
+    "overlap",
+    "tiny",
+    "runs",
+    "figures",
+    "results",
+    "train",
+    "models",
+]
 
 
 def run(code: str) -> subprocess.CompletedProcess:
