@@ -22,7 +22,9 @@ QUOTIENT = re.compile(
 REPEATING = re.compile(r"([+-]?)(\d*)\.(\d*)\\overline ?\{ ?(\d+) ?\}", re.A)
 POWER_OF_TEN = re.compile(r"([+-]?)10 ?\^ ?\{? ?([+-]?\d+) ?\}?", re.A)
 THOUSANDS = re.compile(r"(?<![\d.,(\[{])\d{1,3}(?:,\d{3})+(?![\d)\]}]|,\d|\\\})", re.A)
-NAME = re.compile(r"(?:\\angle ?)?[A-Z]{1,3}|[A-Za-df-hj-z]|\\(?!pi)[a-z]+|\\text\{[^{}]*\}")
+NAME = re.compile(
+    r"\([a-z](?:, ?[a-z])+\)|\|[A-Z]{2}\||(?:\\angle ?)?[A-Z]{1,3}|[A-Za-df-hj-z]|\\(?!pi)[a-z]+|\\text\{[^{}]*\}"
+)
 NAMED = re.compile(rf"(?:{NAME.pattern})(?:_(?:\w|\{{\w+\}}))?'*(?:\(\w+(?:, ?\w+)*\))? ?")
 WORDS = re.compile(r"(?:\\text ?\{[^{}]*\}|[^\W\d_]|[ ().,?!'-])+")
 OR = re.compile(r"\\text ?\{ ?,? ?(?:and|or) ?,? ?\}|(?<![A-Za-z\\])(?:and|or)(?![A-Za-z])|;")
@@ -35,9 +37,10 @@ COMMAND = re.compile(
     r"cos|tan|cot|sec|csc|arcsin|arccos|arctan|sinh|cosh|tanh|log|ln|exp|max|min|gcd|lcm|det|lfloor|rfloor|"
     r"lceil|rceil|alpha|beta|gamma|delta|epsilon|theta|lambda|mu|nu|rho|sigma|tau|phi|psi|omega|Delta|Gamma|"
     r"Omega|Theta|Phi|Sigma|varphi|sum|prod|int|lim|to|begin|end"
+    r"|hbar|ell|eta|kappa|xi|zeta|chi|varepsilon|Lambda|Psi"
 )
 ENVIRONMENTS = {"vmatrix"}
-PLAIN = re.compile(r"(?:\\[A-Za-z]+|\\[{}\\]|[A-Za-z0-9 +\-*/^_=<>!|.,()\[\]{}&'])+")
+PLAIN = re.compile(r"(?:\\[A-Za-z]+|\\[{}\\]|[A-Za-z0-9 +\-*/^_=<>!|.,()\[\]{}&])+")
 STRAY = re.compile(r"[\d.] +[\d.]|\d ?_|(?<![\\A-Za-z])[A-Za-z]{4}")  # numbers side by side, bare words
 # Towers of powers, huge exponents and factorials never end to evaluate
 BOMB = re.compile(r"\^ ?[{(][^{}]*[\d)}] ?\^|\^ ?\d+ ?\^|\^ ?[({]?[^(){}]*\d{5}|(?:\d{4,}|\)|\}|!) ?!")

@@ -47,12 +47,13 @@ class _Comparison:
         kinds = {gold.kind, answer.kind}
         if len(gold.items) != len(answer.items):
             return False
-        if len(kinds) == 1 or kinds == {"list", "set"}:
-            return (
-                self.any_order(gold, answer) if gold.kind in ("list", "set", "union") else self.in_order(gold, answer)
-            )
+        if len(kinds) == 1 or kinds in ({"list", "set"}, {"list", "union"}):
+            in_any_order = gold.kind in ("list", "set", "union")
+            return self.any_order(gold, answer) if in_any_order else self.in_order(gold, answer)
         vectors = {"()", "list", f"matrix 1x{len(gold.items)}", f"matrix {len(gold.items)}x1"}
-        if self.strict or not kinds <= vectors or not kinds & {"()", "list"}:
+        if self.strict and not (kinds == {"()", "list"} and (_named(gold) or _named(answer))):
+            return False
+        if not kinds <= vectors or not kinds & {"()", "list"}:
             return False
         return self.in_order(_by_name(gold), _by_name(answer))
 
@@ -110,8 +111,11 @@ def _letter(leaf: Leaf) -> str | None:
 
 def _by_name(group: Group) -> Group:
     """A list such as `y=2, x=1` in the order of its names; any other group as it is."""
-    names = [item.name if isinstance(item, Leaf) else None for item in group.items]
-    return group if None in names else replace(group, items=tuple(sorted(group.items, key=lambda item: item.name)))
+    return replace(group, items=tuple(sorted(group.items, key=lambda item: item.name))) if _named(group) else group
+
+
+def _named(group: Group) -> bool:
+    return all(isinstance(item, Leaf) and item.name for item in group.items)
 
 
 def _same_number(gold: Leaf, answer: Leaf) -> bool:

@@ -32,7 +32,7 @@ RENAMED = {
     **dict.fromkeys(("mathrm", "mathsf", "mathtt", "rm"), r"\text"),
 }
 STYLING = re.compile(
-    r"left|right|middle|[bB]igg?[lr]?|displaystyle|textstyle|(?:no)?limits|mathbf|boldsymbol|bm|mathit|bf|it|mathopen|mathclose"
+    r"left|right|middle|[bB]igg?[lr]?|displaystyle|textstyle|(?:no)?limits|mathbf|boldsymbol|bm|mathit|underline|bf|it|mathopen|mathclose"
 )
 SPACING = re.compile(r"q?quad|enspace|(?:thin|med|thick)space|hfill")
 COMMAND = re.compile(r"\\([A-Za-z]+)")
@@ -52,7 +52,8 @@ def clean(text: str) -> str:
     """An answer in plain LaTeX: one command for each meaning, no styling, no spacing commands, single spaces."""
     text = from_python(text.strip())
     text = "".join(SYMBOLS.get(c, c) for c in text)
-    text = THIN.sub("", text).replace(r"\!", "")
+    text = THIN.sub("", text.replace(r",\!", ",")).replace(r"\!", " ")
+    text = re.sub(r"\\(?:text)?color ?\{[a-z]+\}", "", re.sub(r"\\mathbb ([A-Z])", r"\\mathbb{\1}", text))
     text = re.sub(r"(?<!\\)\\[()\[\],;:>\s]|~", " ", text)
     text = text.replace("<=", r"\le ").replace(">=", r"\ge ").replace("!=", r"\ne ")
     text = COMMAND.sub(_command, text)

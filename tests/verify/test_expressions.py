@@ -37,6 +37,12 @@ from tests.verify.table import rows, status
     ("x \\le 3", "x<=3", "ok"),
     ("x \\le 3", "x<3", "wrong"),
     ("\\log_2 3", "\\frac{\\ln 3}{\\ln 2}", "ok"),
+    ("x", "x'", "unparsable"),  # Math-Verify drops the prime
+    ("\\frac{\\hbar}{2}", "\\hbar/2", "ok"),
+    ("2\\cos(20^\\circ)", "2\\cos 20^\\circ", "ok"),
+    ("4x+3y=12", "y=4-\\frac{4}{3}x", "ok"),
+    ("\\frac{-1\\pm\\sqrt5}{2}", "-\\frac12\\pm\\frac{\\sqrt5}{2}", "ok"),
+    ("3", "\\textcolor{blue}{\\underline{3}}", "ok"),
     # Python notation, as in Minerva's golds
     ("np.arcsin(10/13)", "\\arcsin(10/13)", "ok"),
     ("np.arcsin(10/13)", "\\arcsin\\left(\\frac{10}{13}\\right)", "ok"),
