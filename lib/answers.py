@@ -4,7 +4,7 @@ Reading only; whether two answers say the same is `lib.comparison`. Expressions 
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from lib import units
@@ -40,7 +40,7 @@ COMMAND = re.compile(
     r"|hbar|ell|eta|kappa|xi|zeta|chi|varepsilon|Lambda|Psi"
 )
 ENVIRONMENTS = {"vmatrix"}
-PLAIN = re.compile(r"(?:\\[A-Za-z]+|\\[{}\\]|[A-Za-z0-9 +\-*/^_=<>!|.,()\[\]{}&])+")
+PLAIN = re.compile(r"(?:\\[A-Za-z]++|\\[{}\\]|[A-Za-z0-9 +\-*/^_=<>!|.,()\[\]{}&])+")
 STRAY = re.compile(r"[\d.] +[\d.]|\d ?_|(?<![\\A-Za-z])[A-Za-z]{4}")  # numbers side by side, bare words
 # Towers of powers, huge exponents and factorials never end to evaluate
 BOMB = re.compile(r"\^ ?[{(][^{}]*[\d)}] ?\^|\^ ?\d+ ?\^|\^ ?[({]?[^(){}]*\d{5}|(?:\d{4,}|\)|\}|!) ?!")
@@ -189,7 +189,6 @@ def _split(text: str, separator: str) -> list[str]:
 def _leaf(text: str, strict: bool) -> Leaf:
     """A single value: its name, unit and number taken apart."""
     sides = _split(text, r"=|\\approx(?![A-Za-z])")
-    name = None
     if len(sides) > 1 and not re.search(r"[<>!]|\\(?:le|ge|ne)(?![A-Za-z])", text):
         if not all(sides):
             raise Unreadable("half an equation")
@@ -197,7 +196,7 @@ def _leaf(text: str, strict: bool) -> Leaf:
             return Leaf(text, sides=tuple(sides))
         name, text = sides[0].replace(" ", ""), sides[-1] if "approx" not in text else sides[1]
         inner = _node(text, strict)
-        return inner if isinstance(inner, Group) else Leaf(**{**vars(inner), "name": name})
+        return inner if isinstance(inner, Group) else replace(inner, name=name)
     text, unit = units.split(text, strict)
     if words := _words(text):
         return Leaf(text, words=words)
@@ -227,11 +226,11 @@ def plain_number(text: str) -> tuple[Fraction | None, bool]:
         text = inner[1].strip()
     if match := NUMBER.fullmatch(text):
         sign, digits, *exponents = match.groups()
-        exponent = int(next((e for e in exponents if e), "0")[:6])
+        exponent = int(next((e for e in exponents if e), "0"))
         if abs(exponent) > LARGEST_EXPONENT:
             raise Unreadable("too large to evaluate")
         return Fraction(f"{sign}{digits}e{exponent}"), "." in digits
-    if (match := POWER_OF_TEN.fullmatch(text)) and abs(int(match[2][:6])) <= LARGEST_EXPONENT:
+    if (match := POWER_OF_TEN.fullmatch(text)) and abs(int(match[2])) <= LARGEST_EXPONENT:
         return Fraction(f"{match[1]}1e{match[2]}"), False
     if match := REPEATING.fullmatch(text):
         sign, whole, digits, period = match.groups()

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from lib import probe, units
-from lib.answers import Group, Leaf, Node, read, refuse
-from lib.notation import clean
+from lib.answers import Group, Leaf, Node, Unreadable, read, refuse
+from lib.notation import MAX_LENGTH, clean
 from lib.probe import CLOSE
 
 SET = re.compile(r"[<>]|\\(?:le|ge|ne|mathbb|setminus|cap)(?![A-Za-z])")  # may describe an interval
@@ -23,6 +23,8 @@ def equal(gold: str, answer: str, strict: bool, decide: Decide | None = None) ->
     Strict: a gold that is a plain number wants a number (not `3+4`), units must be known ones, brackets must be right.
     Lenient: any expression of the same value, any words as a unit, a tuple without its brackets. Raises Unreadable.
     """
+    if max(len(gold), len(answer)) > MAX_LENGTH:
+        raise Unreadable("too long")
     if clean(gold) == clean(answer) and clean(answer):
         return True
     return _Comparison(strict, decide).nodes(read(gold), read(answer, strict))

@@ -5,6 +5,7 @@ notation is parsed into a syntax tree, of which a short list of nodes is written
 """
 
 import ast
+import math
 import re
 import warnings
 
@@ -41,7 +42,7 @@ FRACTION = re.compile(r"\\frac\s*(?:\{([^{}]*)\}|(\d))\s*(?:\{([^{}]*)\}|(\d))")
 PYTHON = re.compile(
     r"\*\*|\b(?:np|numpy|math|sp|sympy)\.|(?<![\\A-Za-z])(?:sqrt|exp|log|ln|pi|a?(?:rc)?(?:sin|cos|tan)h?)\b"
 )
-PYTHON_TEXT = re.compile(r"(?:[A-Za-z][A-Za-z0-9]*|\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+|[-+*/^(),.\s])+")
+PYTHON_TEXT = re.compile(r"(?:[A-Za-z][A-Za-z0-9]*+|\d++\.?\d*+(?:[eE][+-]?\d++)?+|\.\d++|[-+*/^(),.\s])++")
 FUNCTIONS = {name: f"\\{name}" for name in ("sin", "cos", "tan", "sinh", "cosh", "tanh", "exp")}
 FUNCTIONS |= {f"arc{name}": f"\\arc{name}" for name in ("sin", "cos", "tan")}
 FUNCTIONS |= {f"a{name}": f"\\arc{name}" for name in ("sin", "cos", "tan")} | {"log": r"\ln", "ln": r"\ln"}
@@ -103,7 +104,7 @@ def _latex(node: ast.expr) -> str:
     match node:
         case ast.Constant(value=bool()):
             raise ValueError
-        case ast.Constant(value=int() | float() as number):
+        case ast.Constant(value=int() | float() as number) if math.isfinite(number):
             return re.sub(r"e\+?(-?)0*(\d+)$", r"\\cdot 10^{\1\2}", repr(number))
         case ast.Name(id=name) | ast.Attribute(value=ast.Name(id="np" | "numpy" | "math" | "sp" | "sympy"), attr=name):
             return name if len(name) == 1 else _name(name)

@@ -67,7 +67,7 @@ MEANINGFUL = re.compile(
 )
 DEGREE = re.compile(r"\^ ?\{? ?\\circ ?\}? ?(?:\\text ?\{ ?([CF]) ?\}|([CF]))?$")
 TEXT = re.compile(r"\\text ?\{([^{}]*)\} ?(\^ ?\{?[23]\}?)?(?: ?/ ?\\text ?\{([^{}]*)\} ?(\^ ?\{?[23]\}?)?)?\.?$")
-WORD = re.compile(r"(?<=[\d}) ]) ?((?:[A-Za-z]+[ ./]*)+)(\^ ?\{?[23]\}?)?$")
+WORD = re.compile(r"(?<=[\d}) ]) ?((?:[A-Za-z]++[ ./]*+)++)(\^ ?\{?[23]\}?)?$")
 MONEY = re.compile(r"^([+-]?) ?(?:\\\$|(€|£)|(?:Rs|USD)\.? ?)")
 BASE = re.compile(r"([0-9A-Z]+) ?_ ?\{? ?([2-9]|[12]\d|3[0-6]) ?\}?")
 
@@ -99,7 +99,7 @@ def split(text: str, strict: bool) -> tuple[str, str | None]:
 
 
 def conflict(gold: str | None, answer: str | None) -> bool:
-    """Whether two units exclude each other. Words that are no known unit exclude nothing; a base may not appear from nowhere."""
+    """Whether two units exclude each other. Words that are no known unit exclude nothing."""
     if gold is None or answer is None:
         return False
     return gold != answer and "?" not in gold + answer

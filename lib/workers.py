@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import sys
 import threading
+import time
 import types
 from collections.abc import Callable, Sequence
 from concurrent.futures import TimeoutError as Late
@@ -21,7 +22,7 @@ from pebble import ProcessPool
 from lib import equivalence
 
 DEADLINE = 3.0  # seconds an item
-START = 60.0  # seconds that workers may take to start, before the pool is given up
+START, RESTART = 60.0, 5.0  # seconds that the first workers, and one in place of a killed one, may take to start
 ATTEMPTS = 2  # how often an item is given to a new pool when the pool itself broke
 
 _lock = threading.Lock()
@@ -68,7 +69,7 @@ def run(function: Callable[..., object], items: Sequence[tuple], deadline: float
         except RuntimeError:  # another thread closed it, or it broke
             close(pool)
             continue
-        left = _gather(futures, results, START + deadline * (1 + len(left)))
+        left = _gather(futures, results, START + (deadline + RESTART) * len(left))
         if left:
             close(pool)
     for i in left:
@@ -78,10 +79,10 @@ def run(function: Callable[..., object], items: Sequence[tuple], deadline: float
 
 def _gather(futures: dict, results: list, patience: float) -> list[int]:
     """Fills in the results; returns the items that the pool itself failed."""
-    failed = []
+    failed, end = [], time.monotonic() + patience
     try:
         for i, future in futures.items():
-            outcome = _outcome(future, patience)
+            outcome = _outcome(future, max(0.0, end - time.monotonic()))
             if outcome is None:
                 failed.append(i)
             else:

@@ -64,7 +64,7 @@ def grpo(prompts: int, group: int) -> tuple[list[str], list[str]]:
 def ours(completions: list[str], golds: list[str]) -> list[bool]:
     """The kit's verdicts, with nothing remembered."""
     verify.memory.clear()
-    verify._compare.cache_clear()
+    verify._remembered.cache_clear()
     return [verdict.correct for verdict in verify.check_all(completions, golds, strict=True)]
 
 

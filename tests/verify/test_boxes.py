@@ -14,6 +14,7 @@ from lib import verify
         ("\\boxed 7", "7", "ok", "ok"),  # as in some of MATH's solutions
         ("so $\\boxed 7$.", "7", "ok", "ok"),
         ("\\fbox{7}", "7", "ok", "ok"),
+        ("What I write in \\boxed form is \\boxed{7}", "7", "ok", "ok"),
         ("\\boxed{\\boxed{7}}", "7", "ok", "ok"),
         ("\\boxed{7", "7", "no_box", "no_box"),
         ("the answer is 7", "7", "no_box", "no_box"),

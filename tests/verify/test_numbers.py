@@ -74,6 +74,7 @@ from tests.verify.table import rows, status
     ("1000000", "10^6", "ok"),
     ("0.001", "10^{-3}", "ok"),
     ("300000000", "3\\times10^8", "ok"),
+    ("1", "1e0000000009", "wrong"),
     ("1e99999999", "2e99999999", "unparsable"),
     # A plain number wants a number, in the strict variant
     ("7", "3+4", ("wrong", "ok")),
