@@ -29,6 +29,7 @@ NAMED = re.compile(rf"(?:{NAME.pattern})(?:_(?:\w|\{{\w+\}}))?'*(?:\(\w+(?:, ?\w
 WORDS = re.compile(r"(?:\\text ?\{[^{}]*\}|[^\W\d_]|[ ().,?!'-])+")
 OR = re.compile(r"\\text ?\{ ?,? ?(?:and|or) ?,? ?\}|(?<![A-Za-z\\])(?:and|or)(?![A-Za-z])|;")
 BRACKETS = {"(": "(", "[": "[", r"\{": "{", r"\langle": "(", ")": ")", "]": "]", r"\}": "}", r"\rangle": ")"}
+BUILDER = re.compile(r"\\\{ ?[a-z] ?(?:\\in ?\\mathbb\{R\} ?)?(?:\\mid|[|:]) ?([^|:]*?) ?\\\}")  # {x | x > 2}
 MATRIX = re.compile(r"\\begin ?\{([pbB]?matrix|array)\}(?:\{[lcr| ]*\})?(.*)\\end ?\{\1\}")
 
 # What Math-Verify is given consists of these alone: other commands it may drop or multiply, which would change an answer
@@ -43,7 +44,9 @@ ENVIRONMENTS = {"vmatrix"}
 PLAIN = re.compile(r"(?:\\[A-Za-z]++|\\[{}\\]|[A-Za-z0-9 +\-*/^_=<>!|.,()\[\]{}&])+")
 STRAY = re.compile(r"[\d.] +[\d.]|\d ?_|(?<![\\A-Za-z])[A-Za-z]{4}")  # numbers side by side, bare words
 # Towers of powers, huge exponents and factorials never end to evaluate
-BOMB = re.compile(r"\^ ?[{(][^{}]*[\d)}] ?\^|\^ ?\d+ ?\^|\^ ?[({]?[^(){}]*\d{5}|(?:\d{4,}|\)|\}|!) ?!")
+BOMB = re.compile(
+    r"\^ ?[{(][^{}]*[\d)}] ?\^|\^ ?\d+ ?\^|\^ ?[({]?[^(){}]*\d{5}|(?:\d{4,}|\}|!|\)\)) ?!|\([^()]*(?:[\^!]|\d{4})[^()]*\) ?!"
+)
 
 
 class Unreadable(ValueError):
@@ -106,6 +109,8 @@ def _node(text: str, strict: bool, top: bool = False) -> Node:
     text = without_braces(text.strip())
     if numbers := re.fullmatch(r"\\text ?\{([^{}]*\d[^{}]*)\}", text):
         text = numbers[1].strip()
+    if builder := BUILDER.fullmatch(text):
+        text = builder[1]
     text = re.sub(rf"^{NAMED.pattern}\\in(?![A-Za-z])", "", text).strip()
     if not text:
         raise Unreadable("empty")

@@ -88,7 +88,7 @@ def split(text: str, strict: bool) -> tuple[str, str | None]:
         words, power, per, per_power = match.groups()
         unit = _spelling(words, power, as_text=True)
         unit = unit and per is not None and f"{unit}/{_spelling(per, per_power, as_text=True)}" or unit
-        if unit and ("?" not in unit or not strict) and not MEANINGFUL.search(words):
+        if unit and ("?" not in unit or not strict) and not MEANINGFUL.search(re.sub(r"\^ ?-?[1-3]", "", words)):
             return text[: match.start()].strip(), unit
     if (match := WORD.search(text)) and re.search(r"\d", text[: match.start() + 1]):
         unit = _spelling(match[1], match[2], as_text=False)
@@ -112,7 +112,9 @@ def _spelling(words: str, power: str | None, as_text: bool) -> str:
 
 
 def _one(words: str, as_text: bool) -> str:
-    known = [KNOWN.get(word) or KNOWN.get(word.removesuffix("s")) for word in words.strip(" .").split()]
+    split = [word.partition("^") for word in words.strip(" .").split()]
+    names = [KNOWN.get(word) or KNOWN.get(word.removesuffix("s")) for word, _, _ in split]
+    known = [name and f"{name}{caret}{power}" for name, (_, caret, power) in zip(names, split, strict=True)]
     if not known or None in known or (not as_text and len(known) == 1 and words.strip(" .") in LETTERS):
         return "?" + words.strip()
     power = "^2" if "sq" in known else "^3" if "cu" in known else ""

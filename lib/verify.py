@@ -16,6 +16,7 @@ from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
+from typing import NamedTuple
 
 from lib import answers, comparison
 from lib.notation import MAX_LENGTH
@@ -39,8 +40,7 @@ class Verdict:
     answer: str | None
 
 
-@dataclass(frozen=True)
-class Box:
+class Box(NamedTuple):
     """A balanced box: where it starts and ends in the completion, and the text in it."""
 
     start: int

@@ -32,6 +32,8 @@ from tests.verify.table import rows, status
     ("10^{-9}\\sqrt{2}", "10^{-9}\\sqrt{3}", "wrong"),  # equal at six decimals
     ("\\sin^2 x+\\cos^2 x", "1", "ok"),
     ("\\infty", "∞", "ok"),
+    ("n!", "n(n-1)!", "ok"),
+    ("(n-1)!", "(n+1)!", "wrong"),
     ("\\infty", "-\\infty", "wrong"),
     ("e^{x^2}", "e^{x^2}+0", "ok"),
     ("x \\le 3", "x<=3", "ok"),

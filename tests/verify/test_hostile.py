@@ -101,9 +101,7 @@ def test_nothing_is_executed(text, tmp_path):
     assert not target.exists()
 
 
-@pytest.mark.parametrize(
-    "unit", ["\\", "{", "\\boxed{", "\\boxed ", "}", "\\boxed{1}", "9", "(", "\\frac", "$", "\\{", "é"]
-)
+@pytest.mark.parametrize("unit", ["\\", "{", "\\boxed{", "\\boxed{1}", "\\boxed 1 "])
 def test_ten_megabytes_are_read_in_linear_time_and_memory(unit):
     text = "\\boxed{7} " + unit * (10_000_000 // len(unit)) + "\\boxed{8}"
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

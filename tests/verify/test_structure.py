@@ -66,6 +66,8 @@ from tests.verify.table import rows, status
     ("(3,\\infty)", "x>3", "ok"),
     ("x>3", "(3,\\infty)", "ok"),
     ("[3,\\infty)", "x>3", "wrong"),
+    ("(3,\\infty)", "\\{x \\mid x > 3\\}", "ok"),
+    ("(3,\\infty)", "\\{ x | x \\ge 3 \\}", "wrong"),
     ("(1,2)", "1<x<2", "ok"),
     ("1", "(1,2)", "wrong"),
     ("(-\\infty,1)\\cup(2,\\infty)", "(2,\\infty)\\cup(-\\infty,1)", "ok"),
