@@ -1,5 +1,6 @@
 """Estimators against enumeration of every subset, and a table summed by hand."""
 
+import dataclasses
 from collections import Counter
 from itertools import combinations
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib import evaluate
+from lib import evaluate, runs
 
 
 def brute_force_majority(answers, gold, k) -> float:
@@ -129,6 +130,20 @@ def test_the_kl_of_an_untrained_adapter_is_zero_to_the_last_bit(policy):
         sampled["reference_logprob"] < 0
     ).all()
     assert len(sampled) == 12 and len(greedy) == 4 and (sampled["length"] > 0).all()
+
+
+def test_a_result_says_who_graded_and_what_was_left_out(tmp_path):
+    data = tmp_path / "mine.jsonl"
+    rows = [{"prompt": f"{n}+{n}", "gold": 2 * n} for n in range(4)]
+    rows += [{"prompt": "1+" * 40 + "1", "gold": 41}, {"id": "bad", "prompt": "5+5", "gold": "\\frac{1}{"}]
+    runs.write_lines(data, rows)
+    how = evaluate.Plan(data=str(data), problems=10, samples=2, max_completion_tokens=12)
+    result = evaluate.evaluate("many_wordings", tmp_path, how)
+    assert result["problems"] == 4 and result["plan"]["left_out"] == {"too_long": 1, "unreadable_golds": ["bad"]}
+    assert result["plan"]["verifier"]["variant"] == "lenient" and result["plan"]["revision"].startswith("local-")
+    assert runs.read_json(tmp_path / "evaluations" / "mine-test.json")["plan"] == result["plan"]
+    with pytest.raises(ValueError, match="raise max_prompt_tokens"):
+        evaluate.evaluate("many_wordings", tmp_path, dataclasses.replace(how, max_prompt_tokens=1))
 
 
 def test_a_plan_is_checked(monkeypatch):

@@ -6,8 +6,12 @@ import socket
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
+import huggingface_hub
+import huggingface_hub.constants
+import huggingface_hub.errors
 import pytest
 
 from lib import hub, problems, runs, verify
@@ -128,15 +132,12 @@ def test_all_of_gsm8k():
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
     """A local hub cache that holds one data set, as the hub's own client lays it out."""
-    import huggingface_hub.constants
-
     commit = "0123456789abcdef0123456789abcdef01234567"
     home = tmp_path / "datasets--openai--gsm8k"
     shutil.copytree(folder("openai/gsm8k"), home / "snapshots" / commit)
     (home / "refs").mkdir()
     (home / "refs" / "main").write_text(commit)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr("huggingface_hub._snapshot_download.HF_HUB_CACHE", str(tmp_path), raising=False)
     hub._snapshot.cache_clear()
     yield commit
     hub._snapshot.cache_clear()
@@ -148,6 +149,46 @@ def test_offline_the_cache_serves_by_hub_id_and_the_commit_is_recorded(cache):
     assert problems.load_set("openai/gsm8k", "test", 10, revision=cache).revision == cache
     with pytest.raises(UsageError, match="not in the local cache"):
         problems.load("openai/gsm8k", "test", 10, revision="another")
+
+
+@pytest.mark.parametrize(("revision", "asked"), [(None, None), ("v2", "v2")])
+def test_online_the_commit_is_asked_for_and_that_commit_is_downloaded(cache, revision, asked, monkeypatch):
+    """The hub's client is replaced by one that hands out the fixture; what it was asked is checked."""
+    calls = {}
+
+    def info(self, name, revision, timeout):
+        calls["info"] = (name, revision)
+        return types.SimpleNamespace(sha=cache)
+
+    def download(name, revision, local_files_only, **_others):
+        calls["download"] = (name, revision, local_files_only)
+        return shutil.copytree(folder("openai/gsm8k"), calls["target"] / revision)
+
+    calls["target"] = Path(huggingface_hub.constants.HF_HUB_CACHE)
+    monkeypatch.setattr(huggingface_hub.HfApi, "dataset_info", info)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    assert problems.load_set("openai/gsm8k", "test", 10, revision=revision).revision == cache
+    assert calls["info"] == ("openai/gsm8k", asked) and calls["download"] == ("openai/gsm8k", cache, False)
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        ("GatedRepoError", "openai/gsm8k is gated: accept its terms"),
+        ("RepositoryNotFoundError", "There is no data set 'openai/gsm8k' on the hub"),
+        ("RevisionNotFoundError", "There is no data set 'openai/gsm8k' on the hub"),
+    ],
+)
+def test_what_the_hub_refuses_is_said_in_one_sentence(error, message, monkeypatch):
+    kind = getattr(huggingface_hub.errors, error)
+
+    def info(self, name, revision, timeout):
+        raise kind.__new__(kind)
+
+    hub._snapshot.cache_clear()
+    monkeypatch.setattr(huggingface_hub.HfApi, "dataset_info", info)
+    with pytest.raises(UsageError, match=message):
+        problems.load("openai/gsm8k", "test", 1)
 
 
 PROGRAM = "from lib import problems\nproblems.load('HuggingFaceH4/MATH-500', 'test', 5)"

@@ -135,6 +135,22 @@ def test_a_script_without_a_main_guard_is_not_run_again(tmp_path):
     assert (result.returncode, result.stdout, result.stderr) == (0, "main\n", "")
 
 
+def test_it_works_in_a_notebook(tmp_path):
+    """Under papermill, whose kernel's main module is neither the notebook nor a script."""
+    import nbformat
+    import papermill
+
+    cells = [nbformat.v4.new_code_cell(PROGRAM), nbformat.v4.new_code_cell("workers.close()")]
+    notebook = nbformat.v4.new_notebook(
+        cells=cells, metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    )
+    nbformat.write(notebook, tmp_path / "in.ipynb")
+    done = papermill.execute_notebook(
+        tmp_path / "in.ipynb", tmp_path / "out.ipynb", progress_bar=False, cwd=os.getcwd()
+    )
+    assert [output["text"] for output in done.cells[0]["outputs"]] == ["main\n"]
+
+
 def with_path() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": os.getcwd()}
 
