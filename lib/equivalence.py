@@ -39,7 +39,9 @@ def judge(gold: str, answer: str, strict: bool) -> str:
     """`ok`, `wrong` or `unparsable`: an answer against a gold, both as text."""
     try:
         return "ok" if comparison.equal(gold, answer, strict, _equal) else "wrong"
-    except (Unreadable, RecursionError):
+    except MemoryError:  # a crash, as the death of the worker would be
+        raise
+    except Exception:  # Unreadable, or whatever Math-Verify raises for what it cannot compare, such as 0/0
         return "unparsable"
 
 
@@ -47,7 +49,9 @@ def readable(text: str) -> bool:
     """Whether an answer can be compared at all: every value in it is a number, words, or something that Math-Verify reads."""
     try:
         return _readable(answers.read(text))
-    except (Unreadable, RecursionError):
+    except MemoryError:
+        raise
+    except Exception:
         return False
 
 

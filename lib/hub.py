@@ -102,7 +102,7 @@ def _load(folder: Path, configuration: str | None, split: str, data: str) -> lis
     datasets.disable_progress_bars()
     try:
         names = datasets.get_dataset_config_names(str(folder))
-        name = configuration if configuration in names else names[0]
+        name = configuration if configuration in names else "default" if "default" in names else names[0]
         if configuration not in (None, name) and name != "default":
             raise UsageError(f"{data} has no configuration {configuration!r}: it has {', '.join(names)}.")
         splits = datasets.get_dataset_split_names(str(folder), name)

@@ -129,6 +129,13 @@ def _same_settings_or_new(run: Path, chosen: Settings, source: models.Source) ->
         )
 
 
+def _same_data_or_new(run: Path, revision: str | None) -> None:
+    """Raises UsageError if a run that goes on would go on with another version of its data."""
+    before = runs.read_json(run / "config.json")["problems"].get("revision") if (run / "config.json").exists() else None
+    if before not in (None, revision):
+        raise UsageError(f"{run} was trained on version {before} of its data, which is now {revision}: name a new run.")
+
+
 def _train(run: Path, chosen: Settings, source: models.Source, model, tokenizer) -> None:
     """The part that needs the trainer's libraries, which must be imported after Unsloth."""
     from transformers import PrinterCallback, ProgressCallback
@@ -137,6 +144,7 @@ def _train(run: Path, chosen: Settings, source: models.Source, model, tokenizer)
     from lib.trainer import RegimeReward, RunWriter, grpo_config, last_checkpoint
 
     rows, about = _rows(chosen, tokenizer)
+    _same_data_or_new(run, about["revision"])
     reward = RegimeReward(chosen, run, model, tokenizer)
     config = grpo_config(chosen, run / "checkpoints")
     trainer = GRPOTrainer(
@@ -181,7 +189,8 @@ def _rows(chosen: Settings, tokenizer):
         shared = overlap.shared(fits, problems.load(chosen.overlap_with, "test", ALL))
         about |= {"overlap": shared, "overlap_dropped": chosen.drop_overlap}
         print(f"{len(shared)} of {len(fits)} training problems share {overlap.WORDS} words with {chosen.overlap_with}.")
-        fits = [p for p in fits if not chosen.drop_overlap or p.id not in shared]
+        dropped = set(shared) if chosen.drop_overlap else set()
+        fits = [p for p in fits if p.id not in dropped]
     if len(fits) < chosen.prompts_per_step:
         raise UsageError(
             f"Only {len(fits)} of {len(found.problems)} prompts can be used ({too_long} have more than "

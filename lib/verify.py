@@ -96,10 +96,13 @@ def check_all(completions: Sequence[str], golds: Sequence[str], strict: bool = F
     return [Verdict(s == "ok", s, f[-1].text if f else None) for s, f in zip(statuses, found, strict=True)]
 
 
-def description(strict: bool) -> dict[str, str]:
-    """Which variant judged, with which libraries: for a run's and an evaluation's records."""
+def description(strict: bool) -> dict[str, object]:
+    """Which variant judged, how patiently, with which libraries: for a run's and an evaluation's records."""
+    from lib import workers
+
     packages = ("math-verify", "latex2sympy2-extended", "sympy")
-    return {"variant": VARIANTS[strict]} | {name: metadata.version(name) for name in packages}
+    how = {"variant": VARIANTS[strict], "deadline_seconds": workers.DEADLINE}
+    return how | {name: metadata.version(name) for name in packages}
 
 
 def has_one_boxed_answer(completion: str) -> bool:

@@ -134,7 +134,10 @@ def cache(tmp_path, monkeypatch):
     """A local hub cache that holds one data set, as the hub's own client lays it out."""
     commit = "0123456789abcdef0123456789abcdef01234567"
     home = tmp_path / "datasets--openai--gsm8k"
-    shutil.copytree(folder("openai/gsm8k"), home / "snapshots" / commit)
+    blobs, snapshot = shutil.copytree(folder("openai/gsm8k"), home / "blobs"), home / "snapshots" / commit
+    snapshot.mkdir(parents=True)
+    for number, blob in enumerate(sorted(blobs.iterdir())):
+        (snapshot / blob.name).symlink_to(Path("../../blobs") / blob.rename(blobs / f"hash{number}").name)
     (home / "refs").mkdir()
     (home / "refs" / "main").write_text(commit)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))

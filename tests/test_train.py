@@ -138,6 +138,14 @@ def test_training_problems_that_are_test_problems_are_counted_and_dropped_on_req
     assert not {row["problem_id"] for row in dropped} & set(about["overlap"])
 
 
+def test_a_run_does_not_go_on_with_other_data(tmp_path):
+    runs.write_json(tmp_path / "config.json", {"problems": {"revision": "local-1"}})
+    train._same_data_or_new(tmp_path, "local-1")
+    train._same_data_or_new(tmp_path / "new", "local-2")
+    with pytest.raises(UsageError, match="version local-1 of its data, which is now local-2"):
+        train._same_data_or_new(tmp_path, "local-2")
+
+
 def test_a_run_from_before_a_setting_existed_goes_on(tmp_path):
     """Runs whose `config.json` lacks settings that were added later had their defaults."""
     source = models.resolve("many_wordings")
