@@ -45,7 +45,7 @@ PLAIN = re.compile(r"(?:\\[A-Za-z]++|\\[{}\\]|[A-Za-z0-9 +\-*/^_=<>!|.,()\[\]{}&
 STRAY = re.compile(r"[\d.] +[\d.]|\d ?_|(?<![\\A-Za-z])[A-Za-z]{4}")  # numbers side by side, bare words
 # Towers of powers, huge exponents and factorials never end to evaluate
 BOMB = re.compile(
-    r"\^ ?[{(][^{}]*[\d)}] ?\^|\^ ?\d+ ?\^|\^ ?[({]?[^(){}]*\d{5}|(?:\d{4,}|\}|!|\)\)) ?!|\([^()]*(?:[\^!]|\d{4})[^()]*\) ?!"
+    r"\^ ?[{(][^{}]*[\d)}] ?\^|\^ ?\{[^{}]*\} ?\^|\^ ?[({]?[^(){}]*\d{5}|(?:\d{4,}|\}|!|\)\)) ?!|\([^()]*(?:[\^!]|\d{4})[^()]*\) ?!"
 )
 
 
@@ -100,6 +100,8 @@ def refuse(latex: str) -> None:
     environments = set(re.findall(r"\\(?:begin|end) ?\{([^{}]*)\}", latex)) - ENVIRONMENTS
     if unknown or environments or not PLAIN.fullmatch(latex) or STRAY.search(latex):
         raise Unreadable(f"not plain mathematics: {latex[:40]}")
+    if latex.count("=") > 1 and not re.search(r"\\(?:sum|prod)(?![A-Za-z])", latex):
+        raise Unreadable("a chain of equations, of which Math-Verify may read the last alone")
     if BOMB.search(latex):
         raise Unreadable("too large to evaluate")
 

@@ -97,12 +97,15 @@ def _parse(latex: str):
     from math_verify import LatexExtractionConfig, parse
 
     # units are taken off before, and only where they are units
-    how = NormalizationConfig(basic_latex=True, units=False, malformed_operators=True, nits=True, boxed="last")
+    how = NormalizationConfig(basic_latex=True, units=False, malformed_operators=False, nits=False, boxed="last")
     try:
         found = parse(
             f"\\boxed{{{latex}}}",
-            [LatexExtractionConfig(normalization_config=how)],
+            [
+                LatexExtractionConfig(False, boxed_match_priority=0, normalization_config=how)
+            ],  # the whole box or nothing
             fallback_mode="no_fallback",
+            extraction_mode="first_match",
             parsing_timeout=None,
             raise_on_error=True,
         )

@@ -38,7 +38,9 @@ STYLING = re.compile(
 SPACING = re.compile(r"q?quad|enspace|(?:thin|med|thick)space|hfill")
 COMMAND = re.compile(r"\\([A-Za-z]+)")
 THIN = re.compile(r"(?<=\d)\s*(?:\\[,!; ]|~|\{,\}|\\thinspace(?![A-Za-z]))\s*(?=\d{3}(?!\d))")
-FRACTION = re.compile(r"\\frac\s*(?:\{([^{}]*)\}|(\d))\s*(?:\{([^{}]*)\}|(\d))")
+ARGUMENTS = re.compile(r"(\\frac(?![A-Za-z])|\\sqrt(?![A-Za-z\[])|\^)")
+TOKEN = re.compile(r"\\[A-Za-z]+|[0-9A-Za-z]")
+EXPONENT = re.compile(r"\\[A-Za-z]+|[A-Za-z]|-?\d+")
 PYTHON = re.compile(
     r"\*\*|\b(?:np|numpy|math|sp|sympy)\.|(?<![\\A-Za-z])(?:sqrt|exp|log|ln|pi|a?(?:rc)?(?:sin|cos|tan)h?)\b"
 )
@@ -60,11 +62,32 @@ def clean(text: str) -> str:
     text = COMMAND.sub(_command, text)
     text = _without_math_dollars(text)
     text = re.sub(r"\s+", " ", text).strip(" ;:,").removesuffix("\\\\").removesuffix(".").strip()
-    text = re.sub(r"\\sqrt\s*([0-9A-Za-z])", r"\\sqrt{\1}", text)
     text = re.sub(r"\\log ?_ ?(\w) ?", r"\\log_{\1} ", text)
-    for _ in range(3):  # from the innermost fraction outwards
-        text = FRACTION.sub(lambda m: f"\\frac{{{_either(m, 1, 2)}}}{{{_either(m, 3, 4)}}}", text)
-    return without_braces(text)
+    return without_braces(with_braces(text))
+
+
+def with_braces(text: str) -> str:
+    """The text with braces around every argument of `\\frac` and `\\sqrt` and every exponent: `\\frac12`, `\\sqrt3`, `2^(n+1)`.
+
+    An argument without braces is what TeX takes, one digit, one letter or one command; an exponent is a whole number, too.
+    """
+    match = ARGUMENTS.search(text)
+    if match is None:
+        return text
+    at, groups, is_power = match.end(), [], match[1] == "^"
+    for _ in range(2 if match[1] == r"\frac" else 1):
+        at += len(text[at:]) - len(text[at:].lstrip())
+        if text.startswith("{", at) or (is_power and text.startswith("(", at)):
+            end = closing(text, at)
+            inner, after = text[at + 1 : end], end + 1
+        else:
+            token = (EXPONENT if is_power else TOKEN).match(text, at)
+            inner, after = (token[0], token.end()) if token else ("", 0)
+        if after == 0:  # there is none, or it is not closed
+            return text[: match.end()] + with_braces(text[match.end() :])
+        groups.append(f"{{{with_braces(inner)}}}")
+        at = after
+    return text[: match.start()] + match[1] + "".join(groups) + with_braces(text[at:])
 
 
 def without_braces(text: str) -> str:
@@ -151,10 +174,6 @@ def _command(match: re.Match) -> str:
     if STYLING.fullmatch(name) or SPACING.fullmatch(name):
         return " " if SPACING.fullmatch(name) else ""
     return RENAMED.get(name, match.group())
-
-
-def _either(match: re.Match, *groups: int) -> str:
-    return next(match.group(g) for g in groups if match.group(g) is not None)
 
 
 def _without_math_dollars(text: str) -> str:

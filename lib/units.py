@@ -66,7 +66,8 @@ MEANINGFUL = re.compile(
     re.I,
 )
 DEGREE = re.compile(r"\^ ?\{? ?\\circ ?\}? ?(?:\\text ?\{ ?([CF]) ?\}|([CF]))?$")
-TEXT = re.compile(r"\\text ?\{([^{}]*)\} ?(\^ ?\{?[23]\}?)?(?: ?/ ?\\text ?\{([^{}]*)\} ?(\^ ?\{?[23]\}?)?)?\.?$")
+INSIDE = r"\\text ?\{((?:[^{}]|\{[^{}]*+\})*+)\} ?(\^ ?\{?[23]\}?)?"
+TEXT = re.compile(rf"{INSIDE}(?: ?/ ?{INSIDE})?\.?$")
 WORD = re.compile(r"(?<=[\d}) ]) ?((?:[A-Za-z]++[ ./]*+)++)(\^ ?\{?[23]\}?)?$")
 MONEY = re.compile(r"^([+-]?) ?(?:\\\$|(€|£)|(?:Rs|USD)\.? ?)")
 BASE = re.compile(r"([0-9A-Z]+) ?_ ?\{? ?([2-9]|[12]\d|3[0-6]) ?\}?")
@@ -85,7 +86,7 @@ def split(text: str, strict: bool) -> tuple[str, str | None]:
     if (match := DEGREE.search(text)) and match.start():
         return text[: match.start()].strip(), "°" + (match[1] or match[2] or "").lower()
     if (match := TEXT.search(text)) and match.start():
-        words, power, per, per_power = match.groups()
+        words, power, per, per_power = (part and re.sub("[{}]", "", part) for part in match.groups())
         unit = _spelling(words, power, as_text=True)
         unit = unit and per is not None and f"{unit}/{_spelling(per, per_power, as_text=True)}" or unit
         if unit and ("?" not in unit or not strict) and not MEANINGFUL.search(re.sub(r"\^ ?-?[1-3]", "", words)):
