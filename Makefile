@@ -35,12 +35,12 @@ table: $(READY)  ## Puts the table of PROFILE's results into README.md
 clean:  ## Removes runs and caches; keeps .venv, committed results and figures
 	rm -rf runs .snakemake .pytest_cache .ruff_cache .hypothesis
 
-$(READY): requirements.txt requirements-unsloth.txt pyproject.toml
+$(READY): requirements.txt requirements-no-deps.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else \
 	  "This kit needs Python 3.11 to 3.13, but $(PYTHON) is %d.%d: run make PYTHON=python3.12 …" % v)'
 	@test -x $(BIN)/pip || { echo "Creating $(VENV) with $(PYTHON)."; $(PYTHON) -m venv $(VENV); }
 	@echo "Installing the pinned packages into $(VENV): a few minutes, once."
 	@$(BIN)/pip install --quiet --disable-pip-version-check --progress-bar on -r requirements.txt
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r requirements-unsloth.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r requirements-no-deps.txt
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
 	@touch $(READY)

@@ -21,8 +21,9 @@ from lib.statistics import powers_of_two
 class Plan:
     """What every model of a profile is evaluated on, and how. Lengths are in tokens."""
 
-    data: str = "arithmetic"
+    data: str = "arithmetic"  # what `lib.problems.load_set` takes
     split: str = "test"
+    revision: str | None = None  # of a hub data set; None means the newest, and what it was is recorded
     problems: int = 200
     samples: int = 16  # a problem
     temperature: float = 1.0
@@ -65,14 +66,14 @@ def plan(profile: str) -> Plan:
     return Plan(**values)
 
 
-def load_problems(how: Plan) -> list[problems.Problem]:
-    """The problems of a plan: the one place that loads them."""
-    return problems.load(how.data, how.split, how.problems)
+def load_problems(how: Plan) -> problems.ProblemSet:
+    """The problems of a plan, and where they are from: the one place that loads them."""
+    return problems.load_set(how.data, how.split, how.problems, revision=how.revision)
 
 
 def grade(texts: Sequence[str], golds: Sequence[str]) -> list[verify.Verdict]:
     """A verdict for each completion, leniently where there is a choice: the one place that grades."""
-    return [verify.check(text, gold) for text, gold in zip(texts, golds, strict=True)]
+    return verify.check_all(texts, golds, strict=False)
 
 
 def measure(

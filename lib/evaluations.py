@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from lib import evaluate, fingerprints, models, runs, sample
+from lib import evaluate, fingerprints, models, runs, sample, verify
 from lib.evaluate import Plan
 from lib.fingerprints import Fingerprints
 from lib.problems import Problem
@@ -74,7 +74,7 @@ def best_on_validation(subject: Subject, run: Path, how: Plan) -> tuple[Path, di
     Of equal ones the latest. `train.Settings.keep_checkpoints` says how many are kept.
     """
     cheaper = how.validation()
-    overlap = {p.prompt for p in evaluate.load_problems(cheaper)} & {p.prompt for p in evaluate.load_problems(how)}
+    overlap = set.intersection(*({p.prompt for p in evaluate.load_problems(plan).problems} for plan in (cheaper, how)))
     if overlap:
         raise UsageError(
             f"{how.data} has no validation split apart from its {how.split} split ({len(overlap)} problems are in both): "
@@ -98,7 +98,8 @@ def evaluate_subject(subject: Subject, folder: Path, how: Plan, suffix: str = ""
     the next chunk and ends in the same numbers. `tokens` and `seconds` in the result are what sampling, grading and scoring took.
     """
     stem = Path(folder) / "evaluations" / f"{how.stem}{suffix}"
-    test_set = evaluate.load_problems(how)
+    chosen = evaluate.load_problems(how)
+    test_set = chosen.problems
     found = fingerprint(subject, how, test_set)
     made_of = {"plan": _settings(how), **found.columns()}
     with runs.lock(stem.parent):
@@ -109,7 +110,9 @@ def evaluate_subject(subject: Subject, folder: Path, how: Plan, suffix: str = ""
             runs.write_json(stem.parent / "environment.json", runs.environment())
         numbers = evaluate.summarise(samples.sampled, samples.greedy)
         result = {"model": subject.source.name, **subject.about, "data_set": f"{how.data}/{how.split}", **numbers}
-        result |= {"seconds": round(samples.seconds, 1), **made_of}
+        left_out = {"too_long": len(test_set) - numbers["problems"], "unreadable_golds": list(chosen.unreadable)}
+        result |= {"seconds": round(samples.seconds, 1), "revision": chosen.revision, "left_out": left_out}
+        result |= {"verifier": verify.description(strict=False), **made_of}
         runs.write_json(stem.with_name(f"{stem.name}.json"), result)
         shutil.rmtree(_chunks(stem), ignore_errors=True)
     return result
@@ -164,6 +167,8 @@ def _measure(subject: Subject, how: Plan, test_set, stem: Path, made_of: dict) -
     if missing:
         _sample_chunks(subject, how, test_set, {start: paths[start] for start in missing})
     whole = pd.concat([pd.read_parquet(path) for path in paths.values()], ignore_index=True)
+    if whole.empty:
+        raise UsageError(f"Every prompt has more than {how.max_prompt_tokens} tokens: raise max_prompt_tokens.")
     whole.attrs = {}
     parts = {kind: rows.drop(columns="kind").reset_index(drop=True) for kind, rows in whole.groupby("kind")}
     seconds = sum(pd.read_parquet(path, columns=["kind"]).attrs["seconds"] for path in paths.values())
@@ -189,9 +194,12 @@ def _sample_chunks(subject: Subject, how: Plan, test_set, paths: dict[int, Path]
     with sample.Progress("evaluating", per_problem * len(test_set), done) as progress:
         for start, path in paths.items():
             started = time.perf_counter()
-            part = test_set[start : start + how.chunk]
-            chunk = evaluate.measure(model, tokenizer, how, part, subject.adapter is not None, engine, progress)
-            table = pd.concat([t.assign(kind=kind) for kind, t in zip(("sampled", "greedy"), chunk)], ignore_index=True)
+            part, _ = models.fitting(tokenizer, test_set[start : start + how.chunk], how.max_prompt_tokens)
+            table = pd.DataFrame({"kind": []})  # of a chunk whose prompts are all too long
+            if part:
+                chunk = evaluate.measure(model, tokenizer, how, part, subject.adapter is not None, engine, progress)
+                kinds = [t.assign(kind=kind) for kind, t in zip(("sampled", "greedy"), chunk)]
+                table = pd.concat(kinds, ignore_index=True)
             table.attrs["seconds"] = time.perf_counter() - started
             with runs.atomic(path) as partial:
                 table.to_parquet(partial, index=False)

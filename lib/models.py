@@ -175,6 +175,13 @@ def eos_token_ids(model, tokenizer) -> set[int]:
     return (ids | {tokenizer.eos_token_id}) - {None}
 
 
+def fitting(tokenizer, problems: list, most: int) -> tuple[list, int]:
+    """(the problems whose prompt has at most `most` tokens, how many have more)."""
+    lengths = [len(ids) for ids in prompt_ids(tokenizer, [p.messages for p in problems])]
+    kept = [problem for problem, length in zip(problems, lengths, strict=True) if length <= most]
+    return kept, len(problems) - len(kept)
+
+
 def prompt_ids(tokenizer, messages: list[list[dict[str, str]]]) -> list[list[int]]:
     """Token ids of conversations with the opening of the answer appended, by the model's own chat template."""
     return tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=True, return_dict=True)[

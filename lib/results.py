@@ -20,7 +20,7 @@ RUN_COLUMNS = ("model", "regime", "alpha", "beta_inv", "normalization", "seed", 
 STEP_COLUMNS = ["step", "task_accuracy", "reward", "length", "bare_share", "truncated", "reference_logprob"]
 STEP_COLUMNS += ["policy_logprob", "kl", "entropy", "zero_variance", "grad_norm", "seconds", "tokens"]
 DIFFERENCE_COLUMNS = ["model", "label", "before", "after", *statistics.Difference._fields]
-NOT_IN_TABLES = ("plan", "validation", "step")
+NOT_IN_TABLES = ("plan", "validation", "step", "revision", "left_out", "verifier")
 BEGIN, END = "<!-- results: make table -->", "<!-- end of results -->"
 
 

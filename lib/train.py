@@ -9,9 +9,10 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from lib import models, problems, regimes, runs
+from lib import models, overlap, problems, regimes, runs, verify
 from lib.runs import UsageError
 
+ALL = 20_000  # more problems than any test set has
 SCHEDULES = ("linear", "constant_with_warmup")
 
 
@@ -26,7 +27,10 @@ class Settings:
     normalization: str = "sum"
     weight: float = 1.0
     seed: int = 0
-    data: str = "arithmetic"
+    data: str = "arithmetic"  # what `lib.problems.load_set` takes
+    revision: str | None = None  # of a hub data set; None means the newest, and what it was is recorded
+    overlap_with: str | None = None  # a data set whose test problems are looked for among the training problems
+    drop_overlap: bool = False  # leave those training problems out, instead of only counting them
     train_problems: int = 4000
     steps: int = 140
     prompts_per_step: int = 8
@@ -69,7 +73,13 @@ class Settings:
             )
         if self.temperature <= 0:
             raise UsageError("temperature must be above 0 for training: 1 is the paper's.")
-        problems.load(self.data, "train", 1)
+        if self.drop_overlap and self.overlap_with is None:
+            raise UsageError(
+                "drop_overlap needs overlap_with: the data set whose test problems must not be trained on."
+            )
+        problems.load(self.data, "train", 1, revision=self.revision)
+        if self.overlap_with is not None:
+            problems.load(self.overlap_with, "test", 1)
         return models.resolve(self.model)
 
 
@@ -120,6 +130,13 @@ def _same_settings_or_new(run: Path, chosen: Settings, source: models.Source) ->
         )
 
 
+def _same_data_or_new(run: Path, revision: str | None) -> None:
+    """Raises UsageError if a run that goes on would go on with another version of its data."""
+    before = runs.read_json(run / "config.json")["problems"].get("revision") if (run / "config.json").exists() else None
+    if before not in (None, revision):
+        raise UsageError(f"{run} was trained on version {before} of its data, which is now {revision}: name a new run.")
+
+
 def _train(run: Path, chosen: Settings, source: models.Source, model, tokenizer) -> None:
     """The part that needs the trainer's libraries, which must be imported after Unsloth."""
     from transformers import PrinterCallback, ProgressCallback
@@ -127,7 +144,8 @@ def _train(run: Path, chosen: Settings, source: models.Source, model, tokenizer)
 
     from lib.trainer import RegimeReward, RunWriter, grpo_config, last_checkpoint
 
-    rows, too_long = _rows(chosen, tokenizer)
+    rows, about = _rows(chosen, tokenizer)
+    _same_data_or_new(run, about["revision"])
     reward = RegimeReward(chosen, run, model, tokenizer)
     config = grpo_config(chosen, run / "checkpoints")
     trainer = GRPOTrainer(
@@ -147,7 +165,8 @@ def _train(run: Path, chosen: Settings, source: models.Source, model, tokenizer)
         "settings": dataclasses.asdict(chosen),
         "regime": dataclasses.asdict(chosen.resolved_regime()),
         "model": dataclasses.asdict(source),
-        "problems": {"train": len(rows), "too_long": too_long},
+        "problems": about,
+        "verifier": verify.description(strict=True),
         "eos_token_ids": sorted(models.eos_token_ids(model, tokenizer)),
         "trainer": config.to_dict(),
     }
@@ -161,19 +180,26 @@ def _train(run: Path, chosen: Settings, source: models.Source, model, tokenizer)
 
 
 def _rows(chosen: Settings, tokenizer):
-    """(data set of `prompt`, `gold`, `problem_id`, number of prompts left out because they are too long)."""
+    """(data set of `prompt`, `gold`, `problem_id`, what it is made of and what was left out, for `config.json`)."""
     from datasets import Dataset
 
-    train_set = problems.load(chosen.data, "train", chosen.train_problems)
-    lengths = [len(ids) for ids in models.prompt_ids(tokenizer, [p.messages for p in train_set])]
-    fits = [p for p, length in zip(train_set, lengths, strict=True) if length <= chosen.max_prompt_tokens]
+    found = problems.load_set(chosen.data, "train", chosen.train_problems, revision=chosen.revision)
+    fits, too_long = models.fitting(tokenizer, found.problems, chosen.max_prompt_tokens)
+    about = {"revision": found.revision, "too_long": too_long, "unreadable_golds": list(found.unreadable)}
+    if chosen.overlap_with is not None:
+        shared = overlap.shared(fits, problems.load(chosen.overlap_with, "test", ALL))
+        about |= {"overlap": shared, "overlap_dropped": chosen.drop_overlap}
+        print(f"{len(shared)} of {len(fits)} training problems share {overlap.WORDS} words with {chosen.overlap_with}.")
+        dropped = set(shared) if chosen.drop_overlap else set()
+        fits = [p for p in fits if p.id not in dropped]
     if len(fits) < chosen.prompts_per_step:
         raise UsageError(
-            f"Only {len(fits)} of {len(train_set)} prompts are at most {chosen.max_prompt_tokens} tokens long, but a step "
-            f"takes {chosen.prompts_per_step}: raise max_prompt_tokens or train_problems."
+            f"Only {len(fits)} of {len(found.problems)} prompts can be used ({too_long} have more than "
+            f"{chosen.max_prompt_tokens} tokens), but a step takes {chosen.prompts_per_step}: raise max_prompt_tokens or "
+            "train_problems."
         )
     rows = [{"prompt": p.messages, "gold": p.gold, "problem_id": p.id} for p in fits]
-    return Dataset.from_list(rows), len(train_set) - len(fits)
+    return Dataset.from_list(rows), {"train": len(fits)} | about
 
 
 def _save_adapter(checkpoint: Path, run: Path) -> None:

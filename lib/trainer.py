@@ -112,7 +112,7 @@ class RegimeReward:
         """R of each completion, [N]. The signature is TRL's, which adds keywords of its own."""
         step = trainer_state.global_step
         texts = [completion[0]["content"] for completion in completions]
-        verdicts = [verify.check(text, answer) for text, answer in zip(texts, gold, strict=True)]
+        verdicts = verify.check_all(texts, gold, strict=True)
         signals, entropy = self._signals(step, prompts, texts, completion_ids, verdicts)
         rewards = self.regime.reward(signals)
         truncated = np.array([ids[-1] not in self.end_ids for ids in completion_ids])
@@ -131,7 +131,7 @@ class RegimeReward:
             reference_logprob=reference.logprob,
             policy_logprob=policy.logprob,
             length=np.array([len(ids) for ids in completion_ids]),
-            format_reward=np.array([float(verify.has_one_boxed_answer(text)) for text in texts]),
+            format_reward=np.array(verify.have_one_boxed_answer(texts), dtype=float),
             coin=regimes.coin(self.chosen.seed, step, len(texts)),
         )
         return signals, policy.entropy

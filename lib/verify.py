@@ -1,17 +1,34 @@
 """Is a completion's final answer right? The last balanced `\\boxed{…}` against the gold answer.
 
-Cheap comparisons first, Math-Verify for what they leave open. Nothing that a model wrote is executed, and no text raises.
+Equal text, plain numbers and structure are decided here at once (`lib.answers`); the rest goes to Math-Verify in worker processes
+that are killed when they take too long (`lib.workers`), and is remembered. Nothing that a model wrote is executed, no text
+raises, and every failure has a status.
+
+Two variants. Strict, for rewards: all boxes of a completion say the same, and a gold that is a plain number wants a number.
+Lenient, for evaluation: the last box counts, unless several stand side by side, and any expression of the right value will do.
+In both a list of candidates earns nothing, because it is not what the gold says.
 """
 
 import functools
 import re
+import threading
+from array import array
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import metadata
+from typing import NamedTuple
+
+from lib import answers, comparison
+from lib.notation import MAX_LENGTH
 
 STATUSES = ("ok", "wrong", "no_box", "unparsable", "timeout", "crash")
-BOX = "\\boxed{"
-MAX_ANSWER = 256  # characters; a longer answer is not worth parsing
-PLAIN_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
-TOWER = re.compile(r"\^\{?[^}]*(\^|\d{3})|!")  # towers of powers, large exponents and factorials never end to evaluate
+VARIANTS = {True: "strict", False: "lenient"}
+TOKEN = re.compile(r"\\(?:boxed|fbox)\s*\{|\\(?:boxed|fbox)\s+([+-]?\d[\d.,]*)|\\\\(?=[{}])|\\[{}]|[{}]")
+SIDE_BY_SIDE = re.compile(
+    r"(?:[\s$.,;:/|&*()\[\]\\-]|\b(?:or|and|either|maybe|perhaps|possibly|alternatively|quad|text)\b|[{}])*", re.I
+)
+MOST_BOXES = 16  # different boxes in one completion; more is hedging without a look
+MEMORY = 100_000  # verdicts that are remembered
 
 
 @dataclass(frozen=True)
@@ -23,82 +40,172 @@ class Verdict:
     answer: str | None
 
 
-def check(completion: str, gold: str) -> Verdict:
+class Box(NamedTuple):
+    """A balanced box: where it starts and ends in the completion, and the text in it."""
+
+    start: int
+    end: int
+    text: str
+
+
+class _Memory:
+    """What workers found, by task; the oldest is forgotten first. A crash is not kept."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple, object] = {}
+        self._lock = threading.Lock()
+
+    def fill(self, function: Callable[..., object], items: Sequence[tuple]) -> list[object]:
+        """What the function says about each item; equal items go to a worker once."""
+        with self._lock:
+            found = {item: self._known.get((function.__name__, *item)) for item in items}
+        if new := [item for item, known in found.items() if known is None]:
+            from lib import workers
+
+            found |= zip(new, workers.run(function, new), strict=True)
+            with self._lock:
+                self._known |= {(function.__name__, *item): found[item] for item in new if found[item] != "crash"}
+                while len(self._known) > MEMORY:
+                    del self._known[next(iter(self._known))]
+        return [found[item] for item in items]
+
+    def clear(self) -> None:
+        with self._lock:
+            self._known.clear()
+
+
+memory = _Memory()
+
+
+def check(completion: str, gold: str, strict: bool = False) -> Verdict:
     """Whether the last balanced box of `completion` equals `gold`; never raises, whatever the text."""
-    answers = boxed_answers(completion)
-    if not answers:
-        return Verdict(False, "no_box", None)
-    status = "unparsable" if len(answers[-1]) > MAX_ANSWER else _compare(answers[-1].strip(), gold.strip())
-    return Verdict(status == "ok", status, answers[-1])
+    return check_all([completion], [gold], strict)[0]
+
+
+def check_all(completions: Sequence[str], golds: Sequence[str], strict: bool = False) -> list[Verdict]:
+    """A verdict for each completion against its gold; what is not decided at once is shared among the worker processes."""
+    found = [boxes(completion) for completion in completions]
+    statuses = [_at_once(f, c, gold, strict) for f, c, gold in zip(found, completions, golds, strict=True)]
+    open_ones = [i for i, status in enumerate(statuses) if status is None]
+    if open_ones:
+        from lib import equivalence
+
+        items = [(golds[i].strip(), found[i][-1].text.strip(), strict) for i in open_ones]
+        for i, status in zip(open_ones, memory.fill(equivalence.judge, items), strict=True):
+            statuses[i] = status
+    return [Verdict(s == "ok", s, f[-1].text if f else None) for s, f in zip(statuses, found, strict=True)]
+
+
+def description(strict: bool) -> dict[str, object]:
+    """Which variant judged, how patiently, with which libraries: for a run's and an evaluation's records."""
+    from lib import workers
+
+    packages = ("math-verify", "latex2sympy2-extended", "sympy")
+    how = {"variant": VARIANTS[strict], "deadline_seconds": workers.DEADLINE}
+    return how | {name: metadata.version(name) for name in packages}
 
 
 def has_one_boxed_answer(completion: str) -> bool:
     """The `format` control's reward: exactly one box, and it parses as an answer, right or wrong."""
-    answers = boxed_answers(completion)
-    return len(answers) == 1 and len(answers[0]) <= MAX_ANSWER and _parsable(answers[0].strip())
+    return have_one_boxed_answer([completion])[0]
+
+
+def have_one_boxed_answer(completions: Sequence[str]) -> list[bool]:
+    """`has_one_boxed_answer` of each completion."""
+    found = [boxes(completion) for completion in completions]
+    one = [i for i, f in enumerate(found) if len(f) == 1]
+    readable = dict(zip(one, are_readable([found[i][0].text for i in one]), strict=True))
+    return [readable.get(i, False) for i in range(len(completions))]
+
+
+def are_readable(texts: Sequence[str]) -> list[bool]:
+    """Whether each answer or gold can be compared with another at all; one that cannot is never right."""
+    known = [len(text) <= MAX_LENGTH and _readable_at_once(text.strip()) for text in texts]
+    if open_ones := [i for i, readable in enumerate(known) if readable is None]:
+        from lib import equivalence
+
+        for i, readable in zip(open_ones, memory.fill(equivalence.readable, [(texts[i].strip(),) for i in open_ones])):
+            known[i] = readable is True
+    return known
 
 
 def boxed_answers(text: str) -> list[str]:
-    """The contents of every balanced, outermost `\\boxed{…}`, in order; an unclosed box counts for nothing.
+    """The contents of every balanced, outermost box, in order; an unclosed box counts for nothing."""
+    return [box.text for box in boxes(text)]
 
-    One pass from the end, in time linear in the text: braces that close are stacked, and one that opens takes the last.
+
+def boxes(text: str) -> list[Box]:
+    """Every balanced, outermost `\\boxed{…}`, in order, `\\fbox{…}` and TeX's `\\boxed 2` too; an unclosed one counts for nothing.
+
+    One pass, in time and memory linear in the text. Escaped braces, as in `\\boxed{\\{1, 2\\}}`, are text.
     """
-    closing, answers = [], []
-    for match in reversed(list(re.finditer(r"\\boxed\{|[{}]", text))):
-        if match.group() == "}":
-            closing.append(match.start())
-        elif closing:
-            end = closing.pop()
-            if match.group() == BOX:
-                while answers and answers[-1][0] < end:  # it lies inside this one
-                    answers.pop()
-                answers.append((match.start(), text[match.end() : end]))
-    return [answer for _, answer in reversed(answers)]
+    first = min((at for at in (text.find("\\boxed"), text.find("\\fbox")) if at >= 0), default=None)
+    if first is None:
+        return []
+    opened, found = array("q"), []  # where open boxes start, -1 for a plain brace
+    for match in TOKEN.finditer(text, first):
+        token = match.group()
+        if match[1] is not None:
+            found.append(Box(match.start(), match.end(), match[1].rstrip(".,")))
+        elif token == "}":
+            start = opened.pop() if opened else -1
+            if start >= 0:
+                while found and found[-1].start > start:  # it lies inside this one
+                    found.pop()
+                found.append(Box(start, match.end(), text[text.index("{", start) + 1 : match.start()]))
+        elif token[-1] == "{" and (token == "{" or token[1] in "bf"):
+            opened.append(match.start() if len(token) > 2 else -1)
+    return found
 
 
-@functools.lru_cache(maxsize=100_000)
-def _compare(answer: str, gold: str) -> str:
-    """The status of one answer against one gold, both stripped."""
-    if answer == gold and answer:
-        return "ok"
-    if PLAIN_NUMBER.fullmatch(answer) and PLAIN_NUMBER.fullmatch(gold):
-        return "ok" if float(answer) == float(gold) and _digits(answer) == _digits(gold) else "wrong"
-    parsed = _parse(answer)
-    if isinstance(parsed, str):
-        return parsed
+def _at_once(found: list[Box], completion: str, gold: str, strict: bool) -> str | None:
+    """The status of a completion where no worker is needed; None where one is."""
+    if not found:
+        return "no_box"
+    if _hedges(found, completion, strict):
+        return "wrong"
+    return _compare(gold.strip(), found[-1].text.strip(), strict)
+
+
+def _compare(gold: str, answer: str, strict: bool) -> str | None:
+    """The status of one answer against one gold, both stripped; None if it takes Math-Verify."""
+    return "unparsable" if len(answer) > MAX_LENGTH else _remembered(gold, answer, strict)
+
+
+@functools.lru_cache(maxsize=MEMORY)
+def _remembered(gold: str, answer: str, strict: bool) -> str | None:
     try:
-        from math_verify import verify
-
-        return "ok" if verify(_parse(gold), parsed) else "wrong"
-    except BaseException as error:  # Math-Verify's own timeout is not an Exception
-        return _status_of(error)
-
-
-def _digits(number: str) -> str:
-    """A plain decimal without sign, leading zeros and trailing fractional zeros: exact where float would round."""
-    whole, _, fraction = number.lstrip("+-").partition(".")
-    return f"{whole.lstrip('0')}.{fraction.rstrip('0')}"
-
-
-@functools.lru_cache(maxsize=100_000)
-def _parsable(answer: str) -> bool:
-    return bool(PLAIN_NUMBER.fullmatch(answer)) or not isinstance(_parse(answer), str)
-
-
-def _parse(answer: str) -> list | str:
-    """What Math-Verify makes of an answer, or the status that says why there is nothing."""
-    if not answer or TOWER.search(answer):
+        same = comparison.equal(gold, answer, strict)
+    except (answers.Unreadable, RecursionError):
         return "unparsable"
+    except Exception:  # a mistake of the kit's own: counted, and no reason to stop a night's training
+        return "crash"
+    return None if same is None else "ok" if same else "wrong"
+
+
+@functools.lru_cache(maxsize=MEMORY)
+def _readable_at_once(text: str) -> bool | None:
+    """Whether an answer is readable; None if it takes Math-Verify."""
     try:
-        from math_verify import parse
+        node = answers.read(text)
+    except Exception:  # Unreadable, or a mistake of the kit's own
+        return False
+    plain = isinstance(node, answers.Leaf) and (node.number is not None or node.words is not None)
+    return True if plain else None
 
-        return parse(f"{BOX}{answer}}}", raise_on_error=True) or "unparsable"
-    except BaseException as error:
-        return _status_of(error)
+
+def _hedges(found: list[Box], completion: str, strict: bool) -> bool:
+    """Whether the boxes are several bets. Strict: any two that differ; lenient: the last two, if only `or` or so parts them."""
+    different = {box.text.strip() for box in found}
+    if len(different) == 1:
+        return False
+    if not strict:
+        before, last = found[-2:]
+        between = completion[before.end : last.start]
+        return _differ(before.text, last.text) and bool(SIDE_BY_SIDE.fullmatch(between[:200]))
+    return len(different) > MOST_BOXES or any(_differ(text, found[-1].text) for text in different)
 
 
-def _status_of(error: BaseException) -> str:
-    """The status for what Math-Verify raised; an interrupt from the user goes through."""
-    if isinstance(error, KeyboardInterrupt | SystemExit):
-        raise error
-    return "timeout" if "Timeout" in type(error).__name__ else "unparsable" if isinstance(error, Exception) else "crash"
+def _differ(one: str, other: str) -> bool:
+    """Whether two boxes do not say the same, as far as that can be told at once."""
+    return _compare(one.strip(), other.strip(), False) != "ok"

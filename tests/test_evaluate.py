@@ -79,7 +79,7 @@ def test_votes_of_different_problems_do_not_mix():
 def test_the_kl_of_an_untrained_adapter_is_zero_to_the_last_bit(policy):
     model, tokenizer = policy
     how = evaluate.Plan(problems=4, samples=3)
-    sampled, greedy = evaluate.measure(model, tokenizer, how, evaluate.load_problems(how), has_adapter=True)
+    sampled, greedy = evaluate.measure(model, tokenizer, how, evaluate.load_problems(how).problems, has_adapter=True)
     assert (sampled["policy_logprob"] == sampled["reference_logprob"]).all() and (
         sampled["reference_logprob"] < 0
     ).all()

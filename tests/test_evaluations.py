@@ -178,3 +178,17 @@ def test_a_run_and_its_base_are_compared_question_by_question(run, base, tmp_pat
     assert other["samples"] == 2
     with pytest.raises(UsageError, match="cannot be compared, because their prompts differ"):
         results.difference([tmp_path / "evaluations" / "arithmetic-test.json"], paths[1:])
+
+
+def test_a_result_says_who_graded_and_what_was_left_out(tmp_path):
+    data = tmp_path / "mine.jsonl"
+    rows = [{"prompt": f"{n}+{n}", "gold": 2 * n} for n in range(4)]
+    rows += [{"prompt": "1+" * 40 + "1", "gold": 41}, {"id": "bad", "prompt": "5+5", "gold": "\\frac{1}{"}]
+    runs.write_lines(data, rows)
+    how = evaluate.Plan(data=str(data), problems=10, samples=2, max_completion_tokens=12, chunk=4)
+    result = evaluations.of_base("many_wordings", tmp_path, how)
+    assert result["problems"] == 4 and result["left_out"] == {"too_long": 1, "unreadable_golds": ["bad"]}
+    assert result["verifier"]["variant"] == "lenient" and result["revision"].startswith("local-")
+    assert runs.read_json(tmp_path / "evaluations" / "mine-test.json")["left_out"] == result["left_out"]
+    with pytest.raises(UsageError, match="raise max_prompt_tokens"):
+        evaluations.of_base("many_wordings", tmp_path / "other", dataclasses.replace(how, max_prompt_tokens=1))

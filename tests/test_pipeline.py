@@ -135,6 +135,7 @@ def test_reproducing_an_unknown_profile_is_one_sentence(tmp_path):
 SMOKE = {
     "01_sharpening_optima": {"RESOLUTION": 11},
     "02_instability": {"SEEDS": 2, "MAX_LENGTH": 64},
+    "03_rewards": {"ANSWER": "0.5", "A": 1234, "B": 8777},
     "04_base_model": {"STEPS": 3, "PROBLEMS": 6, "SAMPLES": 2, "OUT": "tiny"},
     "05_train": {"PROFILE": "smoke", "REGIME": "sharpen", "ALPHA": 2, "RUN": "by_hand"},
     "06_evaluate": {"PROFILE": "smoke", "RUN": "many_wordings-task-s0", "CHECKPOINT": "best"},
@@ -155,6 +156,7 @@ def test_notebooks_run_through_papermill(name, home, tmp_path):
     wrote = {
         "01_sharpening_optima": home / "figures" / "theory_phase_diagram.svg",
         "02_instability": home / "figures" / "theory_closing_the_loop.png",
+        "03_rewards": home / "figures" / "rewards_right_against_wrong.png",
         "04_base_model": home / "tiny" / "many_wordings" / "README.md",
         "05_train": home / "runs" / "smoke" / "by_hand" / "adapter" / "adapter_config.json",
         "06_evaluate": home / "runs/smoke/many_wordings-task-s0/evaluations/arithmetic-test-best.json",
@@ -167,6 +169,7 @@ def test_notebooks_run_through_papermill(name, home, tmp_path):
 @pytest.mark.parametrize(
     ("name", "flags", "message"),
     [
+        ("03_rewards", ["-p", "ANSWR", "7"], "Unknown parameter ANSWR: did you mean ANSWER?"),
         ("05_train", ["-p", "REGIMEE", "task"], "Unknown parameter REGIMEE: did you mean REGIME?"),
         ("05_train", ["-p", "REGIME", "sharp"], "Unknown regime 'sharp'"),
         ("05_train", ["-p", "MODEL", "nowhere"], "There is no model 'nowhere'"),

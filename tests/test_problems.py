@@ -1,5 +1,6 @@
 """Splits that do not overlap, golds that are right, files that are checked."""
 
+import pandas as pd
 import pytest
 
 from lib import problems, tiny
@@ -39,6 +40,21 @@ def test_a_local_file(tmp_path):
     assert len(problems.load(str(path), "test", 1)) == 1
 
 
+def test_a_local_parquet_file_in_a_known_schema(tmp_path):
+    path = tmp_path / "mine.parquet"
+    rows = [{"question": f"What is {n}+{n}?", "answer": f"Twice {n}.\n#### {2 * n}"} for n in range(60)]
+    pd.DataFrame(rows).to_parquet(path)
+    test, train, validation = (problems.load(str(path), split, 100) for split in ("test", "train", "validation"))
+    assert [p.gold for p in test] == [str(2 * n) for n in range(60)] and test[3].source == "mine.parquet"
+    assert len(train) + len(validation) == 60 and not {p.id for p in train} & {p.id for p in validation}
+    assert problems.load_set(str(path), "test", 1).revision != problems.load_set(str(changed(path)), "test", 1).revision
+
+
+def changed(path):
+    pd.read_parquet(path).head(10).to_parquet(path.with_name("other.parquet"))
+    return path.with_name("other.parquet")
+
+
 @pytest.mark.parametrize("line", ["not json", '{"id": 1, "prompt": "1+1"}', "[1]"])
 def test_a_broken_line_is_named(tmp_path, line):
     path = tmp_path / "mine.jsonl"
@@ -54,6 +70,8 @@ def test_a_broken_line_is_named(tmp_path, line):
         (("arithmetic", "dev", 1), "Unknown split 'dev'"),
         (("arithmetic", "test", 0), "ask for at least 1"),
         (("missing.jsonl", "test", 1), "There is no file missing.jsonl"),
+        (("missing.parquet", "test", 1), "There is no file missing.parquet"),
+        (("reasoning-gym/chess", "test", 1), "Unknown reasoning-gym task 'chess'"),
     ],
 )
 def test_refusals(arguments, message):

@@ -97,6 +97,65 @@ def test_the_loss_is_rloos(run):
         assert row["loss"] == pytest.approx(-(advantage * length).sum() / length.sum(), rel=FLOAT32, abs=FLOAT32)
 
 
+GSM8K = str(runs.ROOT / "tests" / "fixtures" / "hub" / "openai" / "gsm8k")
+
+
+@pytest.mark.parametrize("data", ["jsonl", GSM8K])
+@pytest.mark.parametrize("regime", ["coin", "format"])
+def test_the_controls_train_on_any_data_set_and_see_no_answer(data, regime, tmp_path):
+    """Their rewards do not change when every gold is another; what was trained on and who judged is recorded."""
+    if data == "jsonl":
+        rows = [{"prompt": f"{n}+{n + 1}", "gold": "\\frac{1}{2}"} for n in range(40)]
+        data = str(tmp_path / "mine.jsonl")
+        runs.write_lines(tmp_path / "mine.jsonl", rows)
+    chosen = dataclasses.replace(SMALL, regime=regime, data=data, max_prompt_tokens=256, max_completion_tokens=32)
+    folder = train.train(tmp_path / "run", chosen)
+    for step, path in enumerate(sorted((folder / "completions").glob("*.parquet"))):
+        frame = pd.read_parquet(path)
+        expected = signals(frame, chosen.seed, step)
+        np.testing.assert_array_equal(frame["reward"], expected.coin if regime == "coin" else expected.format_reward)
+        assert data == GSM8K or not (frame["status"] == "ok").any()
+    config = runs.read_json(folder / "config.json")
+    assert config["verifier"]["variant"] == "strict" and config["verifier"]["math-verify"]
+    assert config["problems"]["revision"].startswith("local-") and config["problems"]["train"] > 30
+
+
+def test_training_problems_that_are_test_problems_are_counted_and_dropped_on_request(policy, tmp_path):
+    """A data set whose train split was leaked from the test split: half of its rows are the same."""
+    _, tokenizer = policy
+    leaked = [
+        {"prompt": f"What is the sum of the two numbers {n} and {n + 1} in the end?", "gold": 2 * n + 1}
+        for n in range(40)
+    ]
+    runs.write_lines(tmp_path / "train.jsonl", leaked)
+    runs.write_lines(tmp_path / "test.jsonl", leaked[:20])
+    chosen = dataclasses.replace(SMALL, data=str(tmp_path / "train.jsonl"), max_prompt_tokens=256)
+    chosen = dataclasses.replace(chosen, overlap_with=str(tmp_path / "test.jsonl"))
+    rows, about = train._rows(chosen, tokenizer)
+    assert 15 <= len(about["overlap"]) <= 20 and len(rows) == about["train"] >= 30
+    dropped, about = train._rows(dataclasses.replace(chosen, drop_overlap=True), tokenizer)
+    assert len(dropped) == len(rows) - len(about["overlap"]) == about["train"]
+    assert not {row["problem_id"] for row in dropped} & set(about["overlap"])
+
+
+def test_a_run_does_not_go_on_with_other_data(tmp_path):
+    runs.write_json(tmp_path / "config.json", {"problems": {"revision": "local-1"}})
+    train._same_data_or_new(tmp_path, "local-1")
+    train._same_data_or_new(tmp_path / "new", "local-2")
+    with pytest.raises(UsageError, match="version local-1 of its data, which is now local-2"):
+        train._same_data_or_new(tmp_path, "local-2")
+
+
+def test_a_run_from_before_a_setting_existed_goes_on(tmp_path):
+    """Runs whose `config.json` lacks settings that were added later had their defaults."""
+    source = models.resolve("many_wordings")
+    settings = {k: v for k, v in dataclasses.asdict(SMALL).items() if k not in ("revision", "drop_overlap")}
+    runs.write_json(tmp_path / "config.json", {"settings": settings, "model": dataclasses.asdict(source)})
+    train._same_settings_or_new(tmp_path, SMALL, source)
+    with pytest.raises(UsageError, match="drop_overlap \\(False there, True here\\)"):
+        train._same_settings_or_new(tmp_path, dataclasses.replace(SMALL, drop_overlap=True), source)
+
+
 def test_a_finished_run_is_not_repeated(run, capsys):
     folder, chosen = run
     before = (folder / "metrics.jsonl").read_bytes()
@@ -149,6 +208,9 @@ def test_another_run_in_the_same_folder_is_refused(run):
         ({"data": "nowhere.jsonl"}, "There is no file nowhere.jsonl"),
         ({"lr_schedule": "cosines"}, "Unknown lr_schedule 'cosines'"),
         ({"temperature": 0.0}, "temperature must be above 0"),
+        ({"drop_overlap": True}, "drop_overlap needs overlap_with"),
+        ({"overlap_with": "nowhere.jsonl"}, "There is no file nowhere.jsonl"),
+        ({"data": "openai/gsm8k"}, "openai/gsm8k is not in the local cache and the hub cannot be reached"),
     ],
 )
 def test_refusals_come_before_loading(change, message, tmp_path, monkeypatch):
@@ -168,8 +230,8 @@ def test_prompts_that_are_too_long_are_left_out_and_too_few_refused(policy):
     chosen = dataclasses.replace(
         SMALL, max_prompt_tokens=11, train_problems=200
     )  # 9 digits and signs, 3 special tokens
-    rows, too_long = train._rows(chosen, tokenizer)
-    assert too_long > 100 and len(rows) + too_long == 200
+    rows, about = train._rows(chosen, tokenizer)
+    assert about["too_long"] > 100 and len(rows) == about["train"] == 200 - about["too_long"]
     assert all(len(ids) <= 11 for ids in models.prompt_ids(tokenizer, list(rows["prompt"])))
     with pytest.raises(UsageError, match="raise max_prompt_tokens"):
         train._rows(dataclasses.replace(chosen, max_prompt_tokens=2), tokenizer)
