@@ -75,11 +75,12 @@ def theirs(completions: list[str], golds: list[str]) -> list[float | None]:
     return accuracy_reward([[{"content": text}] for text in completions], [f"\\boxed{{{gold}}}" for gold in golds])
 
 
-def compare(name: str, completions: list[str], golds: list[str], floor: float) -> None:
+def compare(name: str, completions: list[str], golds: list[str], floor: float | None = None) -> None:
     """Prints how many times faster the kit is on a batch, and how often the two agree."""
     mine, other = seconds(lambda: ours(completions, golds), 3), seconds(lambda: theirs(completions, golds), 2)
     agree = sum(a == bool(b) for a, b in zip(ours(completions, golds), theirs(completions, golds), strict=True))
-    print(f"{name:22} {other / mine:6.1f} times (at least {floor}): {len(golds) / mine:.0f} a second, ", end="")
+    wanted = f" (at least {floor})" if floor else ""
+    print(f"{name:22} {other / mine:6.1f} times{wanted}: {len(golds) / mine:.0f} a second, ", end="")
     print(f"TRL {len(golds) / other:.0f}; {agree} of {len(golds)} verdicts agree")
 
 
@@ -88,7 +89,9 @@ def main() -> None:
     logging.getLogger("math_verify").setLevel(logging.ERROR)
     print(f"{workers.cores()} worker processes; the ratios are times of TRL / times of the kit")
     compare("240 distinct answers", *distinct(240), floor=1.5)
-    compare("  inequalities alone", *distinct(90, {"inequality": 1}), floor=1.5)  # every one takes a worker
+    compare(
+        "  inequalities alone", *distinct(90, {"inequality": 1})
+    )  # Math-Verify's work, shared by the cores that are free
     compare("64 × 8 as in GRPO", *grpo(64, 8), floor=20.0)
     items = [("x \\le 3", f"x-{n} \\le {3 - n}", True) for n in range(40)]
     calm = seconds(lambda: workers.run(equivalence.judge, items), 3)
