@@ -4,6 +4,7 @@ Only text that `lib.answers.refuse` let through gets here, and only Math-Verify'
 expressions calls `eval`. There is no time limit here; the parent kills a worker that takes too long (`lib.workers`).
 """
 
+import functools
 import logging
 import os
 import resource
@@ -91,6 +92,7 @@ def _number(expression) -> complex | None:
     return value if value == value and abs(value) != float("inf") else None
 
 
+@functools.lru_cache(maxsize=1024)  # a group of completions shares its gold
 def _parse(latex: str):
     """Math-Verify's expression for plain LaTeX; raises Unreadable if it finds none."""
     from latex2sympy2_extended import NormalizationConfig
