@@ -7,6 +7,7 @@ expressions calls `eval`. There is no time limit here; the parent kills a worker
 import functools
 import logging
 import os
+import re
 import resource
 import signal
 import threading
@@ -17,6 +18,9 @@ from lib.answers import Group, Unreadable
 from lib.probe import CLOSE
 
 MEMORY = 2**30  # bytes of address space a worker
+# A number or a closing bracket before an opening one, or a closing one before a fraction: Math-Verify reads (2)(3), 2(3) and
+# (2)\frac{1}{2} as mixed numbers, that is as sums. Not the 2 of \log_2(8) and \sin^2(x).
+SIDE_BY_SIDE = re.compile(r"(\)(?=\s*(?:\(|\\d?frac))|(?<![\^_\d.])\d+(?:\.\d+)?(?=\s*\())\s*")
 
 
 def start() -> None:
@@ -100,9 +104,10 @@ def _parse(latex: str):
 
     # units are taken off before, and only where they are units
     how = NormalizationConfig(basic_latex=True, units=False, malformed_operators=False, nits=False, boxed="last")
+    product = SIDE_BY_SIDE.sub(r"\1\\cdot ", latex)
     try:
         found = parse(
-            f"\\boxed{{{latex}}}",
+            f"\\boxed{{{product}}}",
             [
                 LatexExtractionConfig(False, boxed_match_priority=0, normalization_config=how)
             ],  # the whole box or nothing

@@ -73,3 +73,22 @@ def test_it_agrees_with_sympy(one, other, form, related):
 )
 def test_what_it_decides_and_what_it_leaves(gold, answer, expected):
     assert probe.same(gold, answer) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("(2)(3)", 6),
+        ("(2) (3)", 6),
+        ("2(3)", 6),
+        ("1.5 (4)", 6),
+        ("(4)\\frac{3}{2}", 6),
+        ("\\frac{2((2)(3))}{2}", 6),
+        ("5\\frac{1}{2}", 5.5),  # a mixed number all the same
+        ("\\log_2(8)", 3),
+        ("\\log_{10}(100)", 2),
+    ],
+)
+def test_brackets_side_by_side_are_a_product(text, value):
+    """Found by hypothesis: Math-Verify alone reads (2)(3) as the mixed number 2 + 3."""
+    assert complex(equivalence._parse(text).evalf()) == pytest.approx(value)
