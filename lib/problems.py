@@ -77,9 +77,9 @@ def load_set(data: str, split: str, count: int, seed: int = 0, revision: str | N
     """The first `count` different problems of a split, in an order fixed by `seed`, with their origin.
 
     `data` is `arithmetic` (sums of two numbers of up to four digits), a hub id, a folder in a hub set's schema, the path of a
-    .jsonl or .parquet file, which is one split by itself and stays in its order, or a task of reasoning-gym. Where there is a
-    train split, a twentieth of it, chosen by a hash of the question, is `validation` and not `train`. `revision` is a hub
-    commit, branch or tag. Raises UsageError for anything else.
+    .jsonl or .parquet file, which stays in its order and as `test` is given whole, or a task of reasoning-gym. A twentieth of
+    train, chosen by a hash of the question, is `validation` and not `train`. `revision` is a hub commit, branch or tag. Raises
+    UsageError for anything else.
     """
     if split not in SPLITS:
         raise UsageError(f"Unknown split {split!r}: choose one of {', '.join(SPLITS)}.")
