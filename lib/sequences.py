@@ -255,8 +255,7 @@ class Sharpened:
             tokens.append(flow.sum(axis=0))
             here = np.bincount(self.base.following.ravel(), flow[:, :-1].ravel(), states)
         token, cut_off = np.array(tokens), float(here.sum())
-        length = token[:, -1].copy()
-        length[-1] += cut_off
+        length = token[:, -1] + cut_off * np.eye(1, self.max_length, self.max_length - 1)[0]
         return Marginals(token, length, cut_off)
 
     def moments(self) -> Moments:
