@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from lib import engine, evaluate, forecast, models, power, problems, statistics
-from lib.forecast import BaseSamples, Estimate
+from lib.forecast import BaseSamples
+from lib.statistics import Interval
 
 
 class Baseline(NamedTuple):
@@ -22,13 +23,13 @@ class Baseline(NamedTuple):
 
     method: str
     budget: int
-    accuracy: Estimate
+    accuracy: Interval
     tokens: float
     log_p: float
     acceptance: float = math.nan
 
 
-def majority(table: pd.DataFrame) -> dict[int, Estimate]:
+def majority(table: pd.DataFrame) -> dict[int, Interval]:
     """maj@k for k = 1, 2, 4, … of an evaluation's raw samples."""
     curves = [statistics.maj_curve(evaluate.count(group)) for _, group in table.groupby("problem_id", sort=False)]
     won = np.array(curves)
@@ -53,7 +54,7 @@ def _of_the_likeliest(samples: BaseSamples, values: np.ndarray, k: int) -> np.nd
     return np.take_along_axis(values, order, axis=1) @ chance
 
 
-def from_samples(samples: BaseSamples, majority: dict[int, Estimate]) -> list[Baseline]:
+def from_samples(samples: BaseSamples, majority: dict[int, Interval]) -> list[Baseline]:
     """`sampled`, `best of n` by log p and `majority vote`, for each k of maj@k in `majority`."""
     tokens, rows = float(samples.length.mean()), []
     for k in majority:

@@ -12,12 +12,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
+from lib import verify
 from lib.models import Source
 from lib.problems import Problem
 from lib.runs import ROOT, UsageError
 
 COMPARED = ("prompts", "sampler", "grader")
-GRADER_PACKAGES = ("math-verify", "latex2sympy2-extended", "sympy")
 
 
 class Fingerprints(NamedTuple):
@@ -46,7 +46,7 @@ def of_sampler(**settings: object) -> str:
 def of_grader(module: str = "verify") -> str:
     """Of the source of `lib.verify`, of the library's modules that it imports, and of the packages that they grade with."""
     sources = {name: (ROOT / "lib" / f"{name}.py").read_text(encoding="utf-8") for name in sorted(_imported(module))}
-    return _digest([sources, [metadata.version(package) for package in GRADER_PACKAGES]])
+    return _digest([sources, [metadata.version(package) for package in verify.PACKAGES]])
 
 
 def of_model(source: Source, load_in_4bit: bool, adapter: Path | None) -> str:

@@ -16,7 +16,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from lib import statistics
+from lib import statistics, theory
+from lib.statistics import Interval
 
 KINDS = ("completion", "mean", "answer")
 LEAST_ESS = 4.0  # effective samples a question, the mean over questions, below which there is no forecast
@@ -46,21 +47,13 @@ class BaseSamples:
             raise ValueError("A forecast needs two or more samples a question, each with a finite log-probability.")
 
 
-class Estimate(NamedTuple):
-    """A mean over questions with its 95% interval."""
-
-    value: float
-    low: float
-    high: float
-
-
 class Point(NamedTuple):
     """The forecast at one α: `accuracy`, and its `change` against that at α = 1; `ess` is the mean effective sample size a
     question. Where `refusal` says why the samples cannot carry a forecast, `accuracy` and `change` are None."""
 
     alpha: float
-    accuracy: Estimate | None
-    change: Estimate | None
+    accuracy: Interval | None
+    change: Interval | None
     ess: float
     refusal: str
 
@@ -73,9 +66,9 @@ class Slope(NamedTuple):
     take m as known.
     """
 
-    total: Estimate
-    between_length: Estimate
-    within_length: Estimate
+    total: Interval
+    between_length: Interval
+    within_length: Interval
 
 
 def from_table(table: pd.DataFrame, greedy: pd.DataFrame | None = None) -> BaseSamples:
@@ -119,8 +112,7 @@ def weights(samples: BaseSamples, alpha: float, kind: str = "completion") -> np.
         raise ValueError(f"Unknown kind {kind!r}: choose one of {', '.join(KINDS)}.")
     with np.errstate(invalid="ignore"):
         raised = np.where(np.isfinite(energy), (alpha - 1.0) * energy, -np.inf)
-    raised = np.exp(raised - raised.max(axis=1, keepdims=True))
-    return raised / raised.sum(axis=1, keepdims=True)
+    return np.exp(theory.normalise(raised))
 
 
 def forecast(samples: BaseSamples, alphas: Sequence[float], kind: str = "completion", seed: int = 0) -> list[Point]:
@@ -157,7 +149,7 @@ def by_question(samples: BaseSamples, alpha: float, kind: str = "completion") ->
     return plain + correction, correction
 
 
-def _refusal(samples: BaseSamples, alpha: float, kind: str, ess: float, correction: float, change: Estimate) -> str:
+def _refusal(samples: BaseSamples, alpha: float, kind: str, ess: float, correction: float, change: Interval) -> str:
     """Why there is no forecast at this α, or nothing."""
     if alpha < 1:
         return "α below 1 asks for completions that the samples do not show"
@@ -174,7 +166,7 @@ def _refusal(samples: BaseSamples, alpha: float, kind: str, ess: float, correcti
     return ""
 
 
-def _halves_agree(samples: BaseSamples, alpha: float, change: Estimate) -> bool:
+def _halves_agree(samples: BaseSamples, alpha: float, change: Interval) -> bool:
     """Whether the answers' change would have been within its interval with half of the samples; never with fewer than 4."""
     half, moved = samples.correct.shape[1] // 2, []
     for part in (np.s_[:half], np.s_[half : 2 * half]) if half > 1 else ():
@@ -186,12 +178,10 @@ def _halves_agree(samples: BaseSamples, alpha: float, change: Estimate) -> bool:
 
 def _log_mean_weight(samples: BaseSamples, alpha: float) -> np.ndarray:
     """log E_p[p^(α−1)] = log Σ p^α of each question, estimated, [Q]."""
-    energy = (alpha - 1.0) * samples.log_p
-    top = energy.max(axis=1, keepdims=True)
-    return np.log(np.exp(energy - top).mean(axis=1)) + top[:, 0]
+    return theory.log_partition((alpha - 1.0) * samples.log_p) - math.log(samples.log_p.shape[1])
 
 
-def log_partition(samples: BaseSamples, alpha: float, seed: int = 0) -> Estimate:
+def log_partition(samples: BaseSamples, alpha: float, seed: int = 0) -> Interval:
     """log Σ p^α in nats, averaged over questions: log E_p[p^(α−1)], the value of `tempered`'s objective at its optimum.
 
     The logarithm of a mean of n samples is too low by about half of the relative variance of p^(α−1), divided by n.
@@ -219,9 +209,9 @@ def verdict(points: Sequence[Point]) -> str:
     known = list(itertools.takewhile(lambda p: p.change is not None, ordered))
     if not known:
         return "No forecast: the samples carry none for any α above 1; draw more samples a problem."
-    helps = max((p for p in known if p.change.low > 0), key=lambda p: p.change.value, default=None)
+    helps = max((p for p in known if p.change.low > 0), key=lambda p: p.change.mean, default=None)
     beyond = [p for p in known if p.change.high < 0 and (helps is None or p.alpha > helps.alpha)]
-    hurts = min(beyond, key=lambda p: p.change.value, default=None)
+    hurts = min(beyond, key=lambda p: p.change.mean, default=None)
     effects = [("help", helps)] * (helps is not None) + [("hurt", hurts)] * (hurts is not None)
     said = [f"{word}, by {_in_points(p.change)} at α = {p.alpha:g}" for word, p in effects]
     last = known[-1]
@@ -230,7 +220,7 @@ def verdict(points: Sequence[Point]) -> str:
     return f"Sharpening is predicted to {', and then to '.join(said)}.{limit}"
 
 
-def _in_points(change: Estimate) -> str:
+def _in_points(change: Interval) -> str:
     value, low, high = (100 * part for part in change)
     return f"{value:+.1f} points ({low:+.1f} to {high:+.1f})"
 
@@ -256,7 +246,7 @@ def against_trained(samples: BaseSamples, tempered: pd.DataFrame) -> pd.DataFram
         (point,) = forecast(samples, [run["alpha"]])
         value, low, high = point.accuracy or (math.nan,) * 3
         reached = run["alpha"] * run["reference_logprob"] - run["policy_logprob"]
-        left, trained = log_partition(samples, run["alpha"]).value - reached, run["accuracy_sampled"]
+        left, trained = log_partition(samples, run["alpha"]).mean - reached, run["accuracy_sampled"]
         miss = math.sqrt(max(0.0, left) / 2)
         rows.append(
             [run["alpha"], run["seed"], value, low, high, point.refusal, trained, low <= trained <= high, left, miss]
@@ -288,6 +278,6 @@ def _covariances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return product.sum(axis=1) / (count - 1)
 
 
-def estimate(values: np.ndarray, seed: int = 0) -> Estimate:
+def estimate(values: np.ndarray, seed: int = 0) -> Interval:
     """The mean of a number a question, [Q], with the 95% interval that evaluations have (`statistics.interval`)."""
-    return Estimate(float(np.mean(values)), *statistics.interval(values, seed))
+    return Interval(float(np.mean(values)), *statistics.interval(values, seed))

@@ -29,6 +29,7 @@ SIDE_BY_SIDE = re.compile(
 )
 MOST_BOXES = 16  # different boxes in one completion; more is hedging without a look
 MEMORY = 100_000  # verdicts that are remembered
+PACKAGES = ("math-verify", "latex2sympy2-extended", "sympy")  # what grades, beside the kit's own code
 
 
 @dataclass(frozen=True)
@@ -100,9 +101,8 @@ def description(strict: bool) -> dict[str, object]:
     """Which variant judged, how patiently, with which libraries: for a run's and an evaluation's records."""
     from lib import workers
 
-    packages = ("math-verify", "latex2sympy2-extended", "sympy")
     how = {"variant": VARIANTS[strict], "deadline_seconds": workers.DEADLINE}
-    return how | {name: metadata.version(name) for name in packages}
+    return how | {name: metadata.version(name) for name in PACKAGES}
 
 
 def has_one_boxed_answer(completion: str) -> bool:

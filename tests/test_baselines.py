@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib import baselines, forecast, problems
-from lib.forecast import BaseSamples, Estimate
+from lib import baselines, power, problems
+from lib.forecast import BaseSamples
+from lib.statistics import Interval
 
 
 def drawn(questions: int = 5, n: int = 6) -> BaseSamples:
@@ -32,8 +33,8 @@ def test_majority_is_the_evaluations():
     table["vote"] = ["1", "1", "3", None, "3", "3", "2", "4"]
     found = baselines.majority(table)
     assert list(found) == [1, 2, 4]
-    assert found[1].value == pytest.approx((2 / 4 + 1 / 4) / 2)
-    assert found[4].value == pytest.approx((1 + 0) / 2)
+    assert found[1].mean == pytest.approx((2 / 4 + 1 / 4) / 2)
+    assert found[4].mean == pytest.approx((1 + 0) / 2)
 
 
 def test_k_is_checked():
@@ -42,10 +43,10 @@ def test_k_is_checked():
 
 
 def test_what_samples_give_and_cost():
-    samples, half = drawn(), Estimate(0.5, 0.4, 0.6)
+    samples, half = drawn(), Interval(0.5, 0.4, 0.6)
     rows = {(row.method, row.budget): row for row in baselines.from_samples(samples, {1: half, 2: half, 4: half})}
     assert set(rows) == {("sampled", 1), *((m, k) for m in ("best of n", "majority vote") for k in (2, 4))}
-    assert rows["sampled", 1].accuracy.value == pytest.approx(samples.correct.mean())
+    assert rows["sampled", 1].accuracy.mean == pytest.approx(samples.correct.mean())
     assert rows["sampled", 1].log_p == pytest.approx(samples.log_p.mean())
     assert rows["best of n", 4].tokens == pytest.approx(4 * samples.length.mean())
     assert rows["best of n", 4].log_p > rows["best of n", 2].log_p > rows["sampled", 1].log_p
@@ -61,9 +62,32 @@ def test_every_method_answers_every_problem(base):
         ("power", 2),
         ("power", 3),
     ]
-    assert all(0 <= row.accuracy.value <= 1 and row.tokens > 5 and row.log_p < 0 for row in rows)
+    assert all(0 <= row.accuracy.mean <= 1 and row.tokens > 5 and row.log_p < 0 for row in rows)
     assert rows[2].tokens > rows[1].tokens and rows[3].tokens > 2 * rows[1].tokens
     assert 0 < rows[2].acceptance <= 1 and np.isnan(rows[3].acceptance)
     again = baselines.run(*base, asked, 64, 4.0, [2], [3], block=8, seed=1)
     assert [row[:5] for row in again] == [row[:5] for row in rows]
-    assert isinstance(rows[0].accuracy, forecast.Estimate)
+    assert isinstance(rows[0].accuracy, Interval)
+
+
+def test_every_method_is_run_as_it_is_called(base, monkeypatch):
+    """At its own α and budget, and with the particles of a problem side by side."""
+    called = []
+
+    def spy(name):
+        run = getattr(power, name)
+
+        def watched(engine, max_length, alpha, *rest):
+            called.append((name, alpha, *rest[:-1], engine.prompts))
+            return run(engine, max_length, alpha, *rest)
+
+        monkeypatch.setattr(power, name, watched)
+
+    for name in ("draw", "metropolis", "sequential"):
+        spy(name)
+    baselines.run(*base, problems.load("arithmetic", "test", 2), 12, 3.0, [2], [3], block=4)
+    settings = [(name, alpha) for name, alpha, *_ in called]
+    assert settings == [("draw", np.inf), ("draw", 3.0), ("metropolis", 3.0), ("sequential", 3.0)]
+    one, other = called[0][-1]
+    assert one != other and called[2][2] == 2 and called[3][2] == 3
+    assert called[3][-1] == [one, one, one, other, other, other]

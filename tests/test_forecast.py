@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib import forecast, sequences, theory
+from lib import forecast, sequences, statistics, theory
 from lib.forecast import BaseSamples
 
 
@@ -39,6 +39,9 @@ def test_weights_by_hand():
     assert forecast.weights(one, 3)[0] == pytest.approx(np.array([4, 1, 1]) / 6)
     assert forecast.weights(one, 3, "mean")[0] == pytest.approx(np.array([0.25, 0.25, 0.25]) / 0.75)  # 0.25^(1/2) = 0.5
     assert forecast.weights(one, 3, "answer")[0] == pytest.approx(np.array([1, 4, 4]) / 9)
+    two = samples(np.log([[0.5, 0.25, 0.25], [0.2, 0.2, 0.2]]), [[0, 1, 1], [0, 1, 0]])
+    (at_two,) = forecast.forecast(two, [2.0])
+    assert at_two.ess == pytest.approx((1 / (0.25 + 2 / 16) + 3) / 2)  # the mean over questions of 1 / Σ w²
     silent = dataclasses.replace(one, answer=np.array([[-1, 0, 1]]))
     assert forecast.weights(silent, 3, "answer")[0] == pytest.approx([0, 0.5, 0.5])
     none = dataclasses.replace(one, answer=np.array([[-1, -1, -1]]))
@@ -53,9 +56,9 @@ def test_many_samples_give_exactly_p_to_the_alpha():
         exact = [sequences.Sharpened(q, alpha, 8).moments().accuracy for q in questions]
         assert forecast.by_question(drawn, alpha)[0] == pytest.approx(exact, abs=0.04)
     partition = np.mean([sequences.Sharpened(q, 3, 8).log_partition for q in questions])
-    assert forecast.log_partition(drawn, 3).value == pytest.approx(partition, abs=0.03)
+    assert forecast.log_partition(drawn, 3).mean == pytest.approx(partition, abs=0.03)
     by_question = [sequences.Sharpened(q, 1, 8).moments().covariance for q in questions]
-    assert forecast.slope(drawn).total.value == pytest.approx(np.mean(by_question), abs=0.01)
+    assert forecast.slope(drawn).total.mean == pytest.approx(np.mean(by_question), abs=0.01)
 
 
 def test_the_length_normalised_kind_against_enumeration():
@@ -127,7 +130,7 @@ def test_it_refuses_where_greedy_is_likelier_than_anything_sampled():
     rng = np.random.default_rng(0)
     seen = samples(np.full((50, 16), np.log(1e-7)), rng.random((50, 16)) < 0.9)
     (blind,) = forecast.forecast(seen, [2.0])
-    assert blind.accuracy.value > 0.8
+    assert blind.accuracy.mean > 0.8
     greedy = dataclasses.replace(seen, greedy=np.full(50, np.log(0.003)))
     (warned,) = forecast.forecast(greedy, [2.0])
     assert warned.accuracy is None and "greedy completions that no sample shows" in warned.refusal
@@ -146,7 +149,7 @@ def test_samples_without_a_probability_are_refused():
 def test_alpha_one_is_the_samples_own_accuracy():
     _, drawn = population(0, 30, 16)
     (point,) = forecast.forecast(drawn, [1.0])
-    assert point.accuracy.value == pytest.approx(drawn.correct.mean())
+    assert point.accuracy.mean == pytest.approx(drawn.correct.mean())
     assert point.change == pytest.approx((0, 0, 0)) and point.ess == pytest.approx(16)
 
 
@@ -175,26 +178,26 @@ def test_the_slope_splits_by_length():
     by_length = samples(-2.0 * length, length == 3, length)
     found = forecast.slope(by_length)
     exact = -2.0 * (3 / 3 - 2 / 3)  # Cov(r, −2T) for T uniform on 1, 2, 3 and r = 1 for T = 3
-    assert found.total.value == pytest.approx(exact, abs=0.02)
-    assert found.between_length.value == pytest.approx(found.total.value, abs=1e-9)
+    assert found.total.mean == pytest.approx(exact, abs=0.02)
+    assert found.between_length.mean == pytest.approx(found.total.mean, abs=1e-9)
     within = rng.normal(size=(2000, 16))
     unrelated = samples(within, within > 0, length)
     found = forecast.slope(unrelated)
-    assert found.within_length.value == pytest.approx(1 / math.sqrt(2 * math.pi), abs=0.02)
-    assert abs(found.between_length.value) < 0.01
+    assert found.within_length.mean == pytest.approx(1 / math.sqrt(2 * math.pi), abs=0.02)
+    assert abs(found.between_length.mean) < 0.01
     parts = forecast.slope(samples(within - length, within > 0, length))
-    assert parts.between_length.value + parts.within_length.value == pytest.approx(parts.total.value)
-    assert parts.total.low < parts.total.value < parts.total.high
+    assert parts.between_length.mean + parts.within_length.mean == pytest.approx(parts.total.mean)
+    assert parts.total.low < parts.total.mean < parts.total.high
 
 
 def test_the_slope_is_the_derivative_of_the_forecast():
     _, drawn = population(7, 30, 16)
     up, down = ((forecast.weights(drawn, a) * drawn.correct).sum(axis=1).mean() for a in (1 + 1e-5, 1 - 1e-5))
-    assert forecast.slope(drawn).total.value == pytest.approx((up - down) / 2e-5 * 16 / 15, rel=1e-4)
+    assert forecast.slope(drawn).total.mean == pytest.approx((up - down) / 2e-5 * 16 / 15, rel=1e-4)
 
 
 def point(alpha, value=None, half=0.02, refusal=""):
-    estimate = None if value is None else forecast.Estimate(value, value - half, value + half)
+    estimate = None if value is None else statistics.Interval(value, value - half, value + half)
     return forecast.Point(alpha, estimate, estimate, 9.0, refusal)
 
 
