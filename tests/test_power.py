@@ -102,6 +102,19 @@ def test_sequential_monte_carlo_in_blocks(chain):
     assert sequential(chain, 32, block=2) < 0.05
 
 
+def test_resampling_on_the_way_is_what_long_completions_need():
+    """200 tokens, 16 particles: weighting only at the end, plain importance sampling, stays far from the exact mean of log p."""
+    step = [[0.4, 0.3, 0.3, 0], [0.2, 0.6, 0.2, 0], [0.34, 0.33, 0.33, 0]]
+    base, length, particles = sequences.markov([0.5, 0.3, 0.2, 0], step), 200, 16
+    exact = sequences.Sharpened(base, ALPHA, length).moments().log_p_mean
+
+    def error(block):
+        engine, rng = power.ExactEngine(base, 150 * particles), np.random.default_rng(0)
+        return abs(power.sequential(engine, length, ALPHA, particles, rng, block).rows.sum_p().mean() - exact)
+
+    assert error(1) < 5 and error(length) > 8
+
+
 def test_resampling_is_by_weight():
     log_weight = np.log(np.tile([0.5, 0.25, 0.2, 0.05], (2000, 1)))
     chosen = power._resample(log_weight, np.random.default_rng(0))
