@@ -8,10 +8,13 @@ from lib import runs, tiny
 PROFILE = config.get("profile", "quick")
 DESCRIBED = runs.load_profile(PROFILE)
 RUNS = runs.profile_runs(DESCRIBED)
-BASES = {runs.base_name(run["model"]): run["model"] for run in DESCRIBED["runs"]}
+BASES = {runs.base_name(model): model for model in runs.profile_models(DESCRIBED)}
 FOLDER = f"{runs.HOME}/runs/{PROFILE}"
 MEMORY = DESCRIBED["memory_mb"]
+# One GPU a job where a model is not a tiny base: on one machine jobs then follow one another, on a cluster each gets its own.
+GPU = int(runs.needs_gpu(DESCRIBED))
 # Threads are fixed, so that results do not depend on how many cores there are.
+THREADS = 4 if GPU else 1
 JOB = (
     "OMP_NUM_THREADS={threads} TQDM_MININTERVAL=10 PYDEVD_DISABLE_FILE_VALIDATION=1 "
     "exec python -m lib.reproduce job {input[0]:q} {output[0]:q} {params.set:q}"
@@ -65,11 +68,12 @@ rule train:
         f"{FOLDER}/{{run}}/05_train.ipynb",
     params:
         set=lambda w: parameters(run=w.run, **RUNS[w.run]),
-        profile=str(DESCRIBED["train"]),
-    threads: 1
+        profile=lambda w: str(runs.section(DESCRIBED, "train", RUNS[w.run]["model"])),
+    threads: THREADS
     priority: 1
     resources:
         mem_mb=MEMORY,
+        gpu=GPU,
     message:
         "train {wildcards.run}"
     shell:
@@ -84,10 +88,11 @@ rule evaluate:
         f"{FOLDER}/{{run}}/06_evaluate.ipynb",
     params:
         set=lambda w: parameters(run=w.run),
-        profile=str(DESCRIBED["evaluate"]),
-    threads: 1
+        profile=lambda w: str(runs.section(DESCRIBED, "evaluate", RUNS[w.run]["model"])),
+    threads: THREADS
     resources:
         mem_mb=MEMORY,
+        gpu=GPU,
     message:
         "evaluate {wildcards.run}"
     shell:
@@ -102,10 +107,11 @@ rule evaluate_base:
         f"{FOLDER}/{{base}}/06_evaluate.ipynb",
     params:
         set=lambda w: parameters(model=BASES[w.base]),
-        profile=str(DESCRIBED["evaluate"]),
-    threads: 1
+        profile=lambda w: str(runs.section(DESCRIBED, "evaluate", BASES[w.base])),
+    threads: THREADS
     resources:
         mem_mb=MEMORY,
+        gpu=GPU,
     message:
         "evaluate {wildcards.base}"
     shell:
@@ -134,10 +140,11 @@ rule without_training:
     output:
         f"{FOLDER}/{{base}}/08_sharpening_without_training.ipynb",
     params:
-        set=lambda w: parameters(model=BASES[w.base]),
-    threads: 1
+        set=lambda w: parameters(model=BASES[w.base], **DESCRIBED["without_training"]),
+    threads: THREADS
     resources:
         mem_mb=MEMORY,
+        gpu=GPU,
     message:
         "sharpen {wildcards.base} without training"
     shell:

@@ -38,6 +38,9 @@ class Plan:
     seed: int = 0
     validation_problems: int = 100  # for the best checkpoint, from the validation split
     validation_samples: int = 4
+    vllm_memory: float = (
+        0.5  # share of the GPU that vLLM may take where it samples, the weights that it shares included
+    )
 
     @property
     def stem(self) -> str:
@@ -56,14 +59,22 @@ class Plan:
         return dataclasses.replace(self, split="validation", **cheaper)
 
 
-def plan(profile: str) -> Plan:
-    """The evaluation plan of a profile; raises UsageError for a setting that there is none of."""
-    values = runs.load_profile(profile)["evaluate"]
+def plans(profile: str, model: str, data: str | None = None) -> list[Plan]:
+    """The evaluation plans of a model in a profile, one a data set, the headline first; or the one of `data`.
+
+    Raises UsageError for a setting that there is none of, and for data that the model is not evaluated on.
+    """
+    described = runs.load_profile(profile)
+    values = runs.section(described, "evaluate", model)
     if unknown := sorted(set(values) - {f.name for f in dataclasses.fields(Plan)}):
         raise UsageError(
             f"Unknown evaluation settings {', '.join(unknown)}: see lib.evaluate.Plan for those there are."
         )
-    return Plan(**values)
+    found = [Plan(**values | {"data": name, "split": split}) for name, split in runs.evaluated_on(described, model)]
+    if data is not None and not (found := [how for how in found if how.data == data]):
+        sets = ", ".join(name for name, _ in runs.evaluated_on(described, model))
+        raise UsageError(f"{profile} does not evaluate {model} on {data!r}: choose one of {sets}.")
+    return found
 
 
 def load_problems(how: Plan) -> problems.ProblemSet:

@@ -20,6 +20,7 @@ from lib.problems import Problem
 from lib.runs import UsageError
 
 CHECKPOINTS = ("last", "best")
+MOST_RANK = 64  # of an adapter that vLLM samples with
 
 
 class Subject(NamedTuple):
@@ -58,6 +59,7 @@ def of_run(run: Path, how: Plan, checkpoint: str = "last") -> dict:
     config = runs.read_json(Path(run) / "config.json")
     settings, regime = config["settings"], config["regime"]
     about = {"regime": regime["name"]} | {k: regime[k] for k in ("alpha", "beta_inv", "normalization")}
+    about["fixed_length"] = settings.get("fixed_length", False)  # of training; an evaluation stops at EOS
     about |= {"seed": settings["seed"], "checkpoint": checkpoint}
     adapter = Path(run) / "adapter"
     subject = Subject(models.resolve(settings["model"]), settings["load_in_4bit"], adapter, about)
@@ -121,7 +123,7 @@ def evaluate_subject(subject: Subject, folder: Path, how: Plan, suffix: str = ""
 def fingerprint(subject: Subject, how: Plan, test_set: list[Problem]) -> Fingerprints:
     """What an evaluation is made of; see `lib.fingerprints`."""
     names = ("temperature", "top_p", "top_k", "repetition_penalty", "max_completion_tokens", "samples")
-    engine = "vllm" if sample.vllm_is_there() else "huggingface"
+    engine = "vllm" if models.vllm_is_there() else "huggingface"
     return Fingerprints(
         fingerprints.of_prompts(test_set),
         fingerprints.of_sampler(engine=engine, **{name: getattr(how, name) for name in names}),
@@ -131,8 +133,8 @@ def fingerprint(subject: Subject, how: Plan, test_set: list[Problem]) -> Fingerp
 
 
 def _settings(how: Plan) -> dict:
-    """A plan's settings but for those that only matter to choosing a checkpoint."""
-    return {k: v for k, v in dataclasses.asdict(how).items() if not k.startswith("validation_")}
+    """A plan's settings but for those that only matter to choosing a checkpoint, or to where things run."""
+    return {k: v for k, v in dataclasses.asdict(how).items() if not k.startswith(("validation_", "vllm_"))}
 
 
 def _chunks(stem: Path) -> Path:
@@ -182,13 +184,11 @@ def _measure(subject: Subject, how: Plan, test_set, stem: Path, made_of: dict) -
 def _sample_chunks(subject: Subject, how: Plan, test_set, paths: dict[int, Path]) -> None:
     """Loads the model and writes the chunks that start at these problems, each one when it is whole."""
     tokens = how.max_prompt_tokens + how.max_completion_tokens
-    model, tokenizer = models.load(subject.source, tokens, subject.load_in_4bit)
+    vllm = models.Vllm(how.vllm_memory, MOST_RANK) if models.vllm_is_there() else None
+    model, tokenizer = models.load(subject.source, tokens, subject.load_in_4bit, vllm)
+    engine = sample.vllm_engine(model, tokenizer, subject.adapter) if vllm else None
     if subject.adapter is not None:
         model = models.load_adapter(model, tokenizer, subject.adapter)
-    engine, source = None, subject.source
-    if sample.vllm_is_there():
-        ends = models.eos_token_ids(model, tokenizer)
-        engine = sample.vllm_engine(source.path, source.revision, ends, tokens, subject.adapter, subject.load_in_4bit)
     per_problem = how.samples + 1
     done = per_problem * (len(test_set) - sum(len(test_set[start : start + how.chunk]) for start in paths))
     with sample.Progress("evaluating", per_problem * len(test_set), done) as progress:

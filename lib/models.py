@@ -4,6 +4,7 @@ One of the three modules that know Unsloth. Names are checked, with advice, befo
 """
 
 import hashlib
+import importlib.util
 import logging
 import os
 import warnings
@@ -100,25 +101,55 @@ def import_unsloth():
     return unsloth
 
 
-def load(source: Source, max_tokens: int, load_in_4bit: bool = True):
+@dataclass(frozen=True)
+class Vllm:
+    """How vLLM is built into a model: its share of the GPU's memory, weights included, and the rank of the adapters it is for."""
+
+    memory: float
+    lora_rank: int
+
+
+def vllm_is_there() -> bool:
+    """Whether vLLM is installed and a GPU is there."""
+    import torch
+
+    return torch.cuda.is_available() and importlib.util.find_spec("vllm") is not None
+
+
+def load(source: Source, max_tokens: int, load_in_4bit: bool = True, vllm: Vllm | None = None):
     """(model, tokenizer) of a base without an adapter, quantised to NF4; float32 on a CPU, bfloat16 on a GPU.
 
-    Raises UsageError if padding and EOS are the same token, since padding is found by its id and EOS would be lost.
+    With `vllm` its engine is `model.vllm_engine` and shares the weights (Unsloth's `fast_inference`; not run yet). Raises
+    UsageError if padding and EOS are the same token, since padding is found by its id and EOS would be lost.
     """
     unsloth = import_unsloth()
     import torch
 
+    path, revision, options = source.path, source.revision, {}
+    if vllm is not None:
+        options = {"fast_inference": True, "gpu_memory_utilization": vllm.memory, "max_lora_rank": vllm.lora_rank}
+        path, revision = _downloaded(source), None  # fast_inference takes the default branch alone
     model, tokenizer = unsloth.FastLanguageModel.from_pretrained(
-        source.path,
-        revision=source.revision,
+        path,
+        revision=revision,
         max_seq_length=max_tokens,
         load_in_4bit=load_in_4bit,
         dtype=torch.bfloat16 if torch.cuda.is_available() else torch.float32,
+        **options,
     )
     if tokenizer.pad_token_id is None or tokenizer.pad_token_id in eos_token_ids(model, tokenizer):
         raise UsageError(f"{source.name} pads with its EOS token: set a different pad_token in its tokenizer first.")
     neutralise(model, tokenizer)
     return model, tokenizer
+
+
+def _downloaded(source: Source) -> str:
+    """The local folder of a model at its revision."""
+    if Path(source.path).is_dir():
+        return source.path
+    from huggingface_hub import snapshot_download
+
+    return snapshot_download(source.path, revision=source.revision)
 
 
 def neutralise(model, tokenizer) -> None:

@@ -23,8 +23,18 @@ def reproduce(profile: str, targets: list[str]) -> None:
     runs.load_profile(profile)
     cores = os.environ.get("JOBS") or os.cpu_count()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
-    command = ["snakemake", "--cores", str(cores), "--resources", f"mem_mb={memory}", "--config", f"profile={profile}"]
+    command = [
+        "snakemake",
+        "--cores",
+        str(cores),
+        "--resources",
+        f"mem_mb={memory}",
+        "gpu=1",
+        "--config",
+        f"profile={profile}",
+    ]
     command += ["--rerun-incomplete", "--nolock", "--rerun-triggers", "mtime", "params", "input", "--quiet", "rules"]
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")  # a trainer refuses to see more than one
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     os.environ[LEADER] = str(os.getpid())
     os.chdir(runs.ROOT)

@@ -19,7 +19,7 @@ from lib.runs import HOME, ROOT, UsageError
 RUN_COLUMNS = ("model", "regime", "alpha", "beta_inv", "normalization", "seed", "checkpoint")
 STEP_COLUMNS = ["step", "task_accuracy", "reward", "length", "bare_share", "truncated", "reference_logprob"]
 STEP_COLUMNS += ["policy_logprob", "kl", "entropy", "zero_variance", "grad_norm", "seconds", "tokens"]
-DIFFERENCE_COLUMNS = ["model", "label", "before", "after", *statistics.Difference._fields]
+DIFFERENCE_COLUMNS = ["model", "data_set", "label", "before", "after", *statistics.Difference._fields]
 NOT_IN_TABLES = ("plan", "validation", "step", "revision", "left_out", "verifier")
 BEGIN, END = "<!-- results: make table -->", "<!-- end of results -->"
 
@@ -35,25 +35,22 @@ def collect(profile: str) -> bool:
     Raises UsageError, and writes nothing, if they were not all evaluated in the same way.
     """
     described = runs.load_profile(profile)
-    bases = dict.fromkeys(runs.base_name(run["model"]) for run in described["runs"])
     trained = list(runs.profile_runs(described))
-    names = [*bases, *trained]
-    stem = runs.evaluation_stem(described["evaluate"]["data"], described["evaluate"]["split"])
-    paths = {name: runs.run_folder(profile, name) / "evaluations" / f"{stem}.json" for name in names}
-    if missing := [name for name, path in paths.items() if not path.exists()]:
-        print(f"{len(missing)} of {len(names)} evaluations of {profile} are not there yet ({missing[0]}, …).")
+    paths = _evaluations(profile, described)
+    if missing := [name for (name, _), path in paths.items() if not path.exists()]:
+        print(f"{len(missing)} of {len(paths)} evaluations of {profile} are not there yet ({missing[0]}, …).")
         return False
-    best = {f"{name}-best": paths[name].with_name(f"{stem}-best.json") for name in trained}
+    best = {(f"{name}-best", stem): path.with_name(f"{stem}-best.json") for (name, stem), path in paths.items()}
     paths |= {name: path for name, path in best.items() if path.exists()}
-    found = {name: runs.read_json(path) for name, path in paths.items()}
-    fingerprints.refuse_unlike(found)
-    rows = [{k: v for k, v in row.items() if k not in NOT_IN_TABLES} for row in found.values()]
-    steps = [
-        pd.DataFrame(runs.read_lines(paths[name].parents[1] / "metrics.jsonl")).assign(run=name) for name in trained
-    ]
-    summary = pd.DataFrame(rows).assign(run=list(paths))
-    tables = {"summary": summary, "steps": pd.concat(steps)[["run", *STEP_COLUMNS]]}
-    tables["differences"] = _differences(summary.assign(label=summary.apply(label, axis=1)), paths)
+    found = [runs.read_json(path) for path in paths.values()]
+    rows = [{k: v for k, v in row.items() if k not in NOT_IN_TABLES} for row in found]
+    folders = {name: runs.run_folder(profile, name) for name in trained}
+    steps = [pd.DataFrame(runs.read_lines(path / "metrics.jsonl")).assign(run=name) for name, path in folders.items()]
+    summary = pd.DataFrame(rows).assign(run=[name for name, _ in paths], path=list(paths.values()))
+    _refuse_unlike(summary)
+    tables = {"steps": pd.concat(steps)[["run", *STEP_COLUMNS]]}
+    tables["differences"] = _differences(summary.assign(label=summary.apply(label, axis=1)))
+    tables["summary"] = summary.drop(columns="path")
     for name, table in tables.items():
         with runs.atomic(folder(profile) / f"{name}.csv") as path:
             table.to_csv(path, index=False, float_format="%.6g")
@@ -63,20 +60,36 @@ def collect(profile: str) -> bool:
     return True
 
 
-def _differences(summary: pd.DataFrame, paths: dict[str, Path]) -> pd.DataFrame:
-    """Every comparison that a profile's evaluations allow, all seeds of a label together."""
+def _evaluations(profile: str, described: dict) -> dict[tuple[str, str], Path]:
+    """The result file of each base and run of a profile on each of its model's data sets, by (name, file stem)."""
+    names = {runs.base_name(model): model for model in runs.profile_models(described)}
+    names |= {name: row["model"] for name, row in runs.profile_runs(described).items()}
+    stems = [(name, runs.evaluation_stem(*on)) for name in names for on in runs.evaluated_on(described, names[name])]
+    return {(name, stem): runs.run_folder(profile, name) / "evaluations" / f"{stem}.json" for name, stem in stems}
+
+
+def _refuse_unlike(summary: pd.DataFrame) -> None:
+    """Raises UsageError if runs on one data set were not all evaluated in the same way."""
+    for _, rows in summary.groupby("data_set", sort=False):
+        fingerprints.refuse_unlike({row["run"]: row for row in rows.to_dict("records")})
+
+
+def _differences(summary: pd.DataFrame) -> pd.DataFrame:
+    """Every comparison that a profile's evaluations allow, all seeds of a label together; `path` is a result file."""
     rows = []
-    for (model, name), group in summary[summary["regime"] != "base"].groupby(["model", "label"], sort=False):
-        last = group[group["checkpoint"] != "best"]["run"].tolist()
-        best = [run for run in last if f"{run}-best" in paths]
-        sides = [
-            ("base", "last", [runs.base_name(model)], last),
-            ("last", "best", best, [f"{run}-best" for run in best]),
-        ]
-        for before, after, *names in sides:
-            if names[0]:
-                compared = difference(*([paths[run] for run in side] for side in names))
-                rows.append([model, name, before, after, *compared])
+    for (model, data), same in summary.groupby(["model", "data_set"], sort=False):
+        paths = same.set_index("run")["path"]
+        for name, group in same[same["regime"] != "base"].groupby("label", sort=False):
+            last = group[group["checkpoint"] != "best"]["run"].tolist()
+            best = [run for run in last if f"{run}-best" in paths]
+            sides = [
+                ("base", "last", [runs.base_name(model)], last),
+                ("last", "best", best, [f"{run}-best" for run in best]),
+            ]
+            for before, after, *names in sides:
+                if names[0]:
+                    compared = difference(*(list(paths[side]) for side in names))
+                    rows.append([model, data, name, before, after, *compared])
     return pd.DataFrame(rows, columns=DIFFERENCE_COLUMNS)
 
 
@@ -103,11 +116,11 @@ def load_differences(profile: str) -> pd.DataFrame:
     return pd.read_csv(path) if path.exists() else pd.DataFrame(columns=DIFFERENCE_COLUMNS)
 
 
-def load(profile: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """(summary, steps) of a profile, each with a `label` column (`tilted α=2 β⁻¹=100`).
+def load(profile: str, data_set: str | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """(summary, steps) of a profile on one data set (`arithmetic/test`), each with a `label` column (`tilted α=2 β⁻¹=100`).
 
-    The last checkpoint is the headline: rows of best ones are in the file, but not here. Raises UsageError if there are no results,
-    or if they were not all measured in the same way.
+    Without a data set it is each model's first. The last checkpoint is the headline: rows of best ones are in the file, but not
+    here. Raises UsageError if there are no results, or if they were not all measured in the same way.
     """
     if not (folder(profile) / "summary.csv").exists():
         raise UsageError(
@@ -115,11 +128,21 @@ def load(profile: str) -> tuple[pd.DataFrame, pd.DataFrame]:
         )
     summary = pd.read_csv(folder(profile) / "summary.csv")
     steps = pd.read_csv(folder(profile) / "steps.csv")
-    fingerprints.refuse_unlike({row["run"]: row for row in summary.to_dict("records")})
-    summary = summary[summary["checkpoint"] != "best"].reset_index(drop=True) if "checkpoint" in summary else summary
+    _refuse_unlike(summary)
+    summary = summary[summary["checkpoint"] != "best"]
+    chosen = summary.groupby("model")["data_set"].transform("first") if data_set is None else data_set
+    if data_set is not None and data_set not in set(summary["data_set"]):
+        sets = ", ".join(dict.fromkeys(summary["data_set"]))
+        raise UsageError(f"{profile} has no results on {data_set!r}: choose one of {sets}.")
+    summary = summary[summary["data_set"] == chosen].reset_index(drop=True)
     summary["label"] = summary.apply(label, axis=1)
     keys = summary[["run", "model", "regime", "label"]]
     return summary, steps.merge(keys, on="run", validate="many_to_one")
+
+
+def data_sets(profile: str) -> list[str]:
+    """The data sets that a profile has results on, in their order."""
+    return list(dict.fromkeys(pd.read_csv(folder(profile) / "summary.csv")["data_set"]))
 
 
 def label(row: pd.Series) -> str:
@@ -129,6 +152,7 @@ def label(row: pd.Series) -> str:
         text += f" α={row['alpha']:g}"
     if row["regime"] in ("tilted", "task+likelihood"):
         text += f" β⁻¹={row['beta_inv']:g}"
+    text += " fixed" if row.get("fixed_length") is True else ""
     return text + (
         f" {row['normalization']}"
         if row.get("normalization", "sum") not in ("sum", None) and pd.notna(row["normalization"])

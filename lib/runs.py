@@ -8,6 +8,7 @@ import ast
 import contextlib
 import difflib
 import fcntl
+import itertools
 import json
 import os
 import platform
@@ -20,7 +21,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 HOME = Path(os.environ.get("KIT_HOME", ROOT))  # where runs/, data/results/ and figures/ are written
 PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes", "datasets", "unsloth", "math-verify")
-RUN_KEYS = ("model", "regime", "alpha", "beta_inv", "normalization", "weight")
+RUN_KEYS = ("model", "regime", "alpha", "beta_inv", "normalization", "weight", "fixed_length")
+PROFILE_KEYS = {"title", "seeds", "train", "evaluate", "runs"}
+DEFAULTS = {"memory_mb": 1500, "notebooks": [], "without_training": {}, "by_model": {}}
 
 
 class UsageError(ValueError):
@@ -132,34 +135,67 @@ def check_parameters(notebook: str, namespace: dict) -> None:
 
 
 def load_profile(name: str) -> dict:
-    """`profiles/<name>.yaml`, checked: `train` and `evaluate` settings, `runs`, each with its keys and its seeds, and
-    `notebooks`, the names of those that need no run."""
+    """`profiles/<name>.yaml`, checked, with its defaults.
+
+    `title`; `seeds`, for each of `runs`; `train` and `evaluate`, settings that all models share, and `by_model`, what one of them
+    has instead; `without_training`, parameters of notebook 08; `notebooks`, names of those that need no run; `memory_mb` of a
+    job, for Snakemake. A list as a run's value stands for a run for each of its values.
+    """
     import yaml
 
     path = ROOT / "profiles" / f"{name}.yaml"
     if not path.is_file():
         names = sorted(p.stem for p in path.parent.glob("*.yaml"))
         raise UsageError(f"There is no profile {name!r}: choose one of {', '.join(names)}.")
-    profile = yaml.safe_load(path.read_text(encoding="utf-8"))
-    profile.setdefault("memory_mb", 1500)  # of one job, for Snakemake
-    profile.setdefault("notebooks", [])
-    missing = {"title", "seeds", "memory_mb", "notebooks", "train", "evaluate", "runs"} ^ set(profile)
-    if missing:
+    profile = DEFAULTS | yaml.safe_load(path.read_text(encoding="utf-8"))
+    if wrong := (PROFILE_KEYS | set(DEFAULTS)) ^ set(profile):
         raise UsageError(
-            f"{path.name} must have title, seeds, train, evaluate and runs, and nothing else: see {missing}."
+            f"{path.name} must have title, seeds, train, evaluate and runs, and beside them only {', '.join(DEFAULTS)}: "
+            f"see {', '.join(sorted(wrong))}."
         )
     if unknown := {n for n in profile["notebooks"] if not (ROOT / "notebooks" / f"{n}.ipynb").is_file()}:
         raise UsageError(f"{path.name} lists notebooks that are not there: {', '.join(sorted(unknown))}.")
     for run in profile["runs"]:
         if unknown := set(run) - set(RUN_KEYS):
             raise UsageError(f"{path.name}: a run has the unknown keys {sorted(unknown)}: choose from {RUN_KEYS}.")
+    if unknown := set(profile["by_model"]) - set(profile_models(profile)):
+        raise UsageError(f"{path.name}: by_model has {', '.join(sorted(unknown))}, which no run has.")
     return profile
 
 
+def profile_models(profile: dict) -> list[str]:
+    """The models of a profile's runs, in their order."""
+    return list(dict.fromkeys(row["model"] for row in profile_runs(profile).values()))
+
+
+def needs_gpu(profile: dict) -> bool:
+    """Whether a profile is for a GPU: a model of it is none of the tiny bases."""
+    from lib import tiny
+
+    return not set(profile_models(profile)) <= set(tiny.BASES)
+
+
 def profile_runs(profile: dict) -> dict[str, dict]:
-    """Every run of a profile by name, a copy for each seed."""
-    rows = [run | {"seed": seed} for run in profile["runs"] for seed in profile["seeds"]]
-    return {run_name(**row): row for row in rows}
+    """Every run of a profile by name: lists multiplied out, and a copy for each seed."""
+    rows = {}
+    for run in profile["runs"]:
+        lists = [value if isinstance(value, list) else [value] for value in run.values()]
+        for values in itertools.product(*lists):
+            chosen = dict(zip(run, values, strict=True))
+            rows |= {run_name(**chosen, seed=seed): chosen | {"seed": seed} for seed in profile["seeds"]}
+    return rows
+
+
+def section(profile: dict, name: str, model: str) -> dict:
+    """A profile's `train` or `evaluate` settings for one of its models."""
+    return profile[name] | profile["by_model"].get(model, {}).get(name, {})
+
+
+def evaluated_on(profile: dict, model: str) -> list[tuple[str, str]]:
+    """(data, split) of each evaluation of a model in a profile; the first is the headline."""
+    settings = section(profile, "evaluate", model)
+    data, split = settings.get("data", "arithmetic"), settings.get("split", "test")
+    return [(name, split) for name in (data if isinstance(data, list) else [data])]
 
 
 def base_name(model: str) -> str:
@@ -185,10 +221,20 @@ def run_folder(profile: str, name: str) -> Path:
     return HOME / "runs" / profile / name
 
 
-def run_name(model: str, regime: str, seed: int, alpha=None, beta_inv=None, normalization="sum", weight=None) -> str:
+def run_name(
+    model: str,
+    regime: str,
+    seed: int,
+    alpha: float | None = None,
+    beta_inv: float | None = None,
+    normalization: str = "sum",
+    weight: float | None = None,
+    fixed_length: bool | None = None,
+) -> str:
     """A run's folder name: what was asked for, in file-name letters, such as `many_wordings-tempered-a4-s0`."""
     parts = [model.rstrip("/").split("/")[-1], regime]
     parts += [f"{letter}{value:g}" for letter, value in (("a", alpha), ("b", beta_inv)) if value is not None]
     parts += [normalization] if normalization != "sum" else []
     parts += [f"w{weight:g}"] if weight is not None else []
+    parts += ["fixed"] if fixed_length else []
     return "-".join([*parts, f"s{seed}"])

@@ -8,7 +8,6 @@ log-probability under a policy and a reference, in equal batches, is `lib.likeli
 
 import contextlib
 import hashlib
-import importlib.util
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -219,31 +218,12 @@ class _Draw:
         return torch.searchsorted(cumulative, target, right=True).clamp(max=scores.shape[1] - 1)
 
 
-def vllm_is_there() -> bool:
-    """Whether vLLM is installed and a GPU is there."""
-    return torch.cuda.is_available() and importlib.util.find_spec("vllm") is not None
-
-
-def vllm_engine(path: str, revision: str | None, ends: set[int], max_tokens: int, adapter: Path | None, in_4bit: bool):
-    """A `VllmEngine` of a base, in 4 bits as for training, with a trained adapter if there is one. Not run yet.
-
-    It takes 40% of the GPU's memory, so that the model that scores the completions fits beside it.
-    """
-    import vllm
+def vllm_engine(model, tokenizer, adapter: Path | None) -> VllmEngine:
+    """The vLLM engine of a base that was loaded with one (`models.load`), with a trained adapter if there is one. Not run yet."""
     from vllm.lora.request import LoRARequest
 
-    llm = vllm.LLM(
-        model=path,
-        revision=revision,
-        max_model_len=max_tokens,
-        quantization="bitsandbytes" if in_4bit else None,
-        enable_lora=adapter is not None,
-        max_lora_rank=64,
-        gpu_memory_utilization=0.4,
-        generation_config="vllm",  # nothing from the model's own
-        logprobs_mode="raw_logprobs",  # at temperature 1, before any filter
-    )
-    return VllmEngine(llm, LoRARequest("run", 1, str(adapter)) if adapter else None, ends)
+    lora = LoRARequest("run", 1, str(adapter)) if adapter else None
+    return VllmEngine(model.vllm_engine, lora, eos_token_ids(model, tokenizer))
 
 
 def _sample_vllm(engine: VllmEngine, tokenizer, prompt_ids, sampler, progress, first_not) -> list[Completion]:

@@ -14,6 +14,7 @@ from lib.runs import UsageError
 
 ALL = 20_000  # more problems than any test set has
 SCHEDULES = ("linear", "constant_with_warmup")
+ENGINES = ("auto", "huggingface", "vllm")
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Settings:
     beta_inv: float | None = None
     normalization: str = "sum"
     weight: float = 1.0
+    fixed_length: bool = False  # go on after EOS to max_completion_tokens: the length control
     seed: int = 0
     data: str = "arithmetic"  # what `lib.problems.load_set` takes
     revision: str | None = None  # of a hub data set; None means the newest, and what it was is recorded
@@ -45,6 +47,8 @@ class Settings:
     lora_alpha: int = 32
     load_in_4bit: bool = True
     temperature: float = 1.0
+    engine: str = "auto"  # of sampling: vLLM through Unsloth where it is installed and a GPU is there, else huggingface
+    vllm_memory: float = 0.5  # share of the GPU that vLLM may take, the weights that it shares included
     max_prompt_tokens: int = 32
     max_completion_tokens: int = 64
     token_budget: int = 1024  # padded tokens a likelihood pass
@@ -55,6 +59,10 @@ class Settings:
         """The regime with its defaults filled in; raises ValueError as `regimes.named` does."""
         return regimes.named(self.regime, self.alpha, self.beta_inv, self.normalization, self.weight)
 
+    def samples_with_vllm(self) -> bool:
+        """Whether vLLM generates; if so, truncated importance sampling makes up for what it computes differently."""
+        return self.engine == "vllm" or (self.engine == "auto" and models.vllm_is_there())
+
     def check(self) -> models.Source:
         """Raises ValueError or UsageError, before anything is loaded, for settings that cannot be trained; else the model."""
         self.resolved_regime()
@@ -63,6 +71,10 @@ class Settings:
             raise UsageError("prompts_per_step must be at least 1, and seed not negative.")
         if self.lr_schedule not in SCHEDULES:
             raise UsageError(f"Unknown lr_schedule {self.lr_schedule!r}: choose one of {', '.join(SCHEDULES)}.")
+        if self.engine not in ENGINES:
+            raise UsageError(f"Unknown engine {self.engine!r}: choose one of {', '.join(ENGINES)}.")
+        if self.engine == "vllm" and not models.vllm_is_there():
+            raise UsageError("The engine vllm needs a GPU and requirements-vllm.txt: install it, or choose auto.")
         if self.completions_per_prompt < 2:
             raise UsageError("completions_per_prompt is below 2: the leave-one-out baseline needs at least 2.")
         if self.steps < 1 or self.save_every < 1 or self.keep_checkpoints < 1:
@@ -84,8 +96,9 @@ class Settings:
 
 
 def settings(profile: str, **chosen: object) -> Settings:
-    """Settings of a run: the profile's `train` section, under what is chosen here (None leaves the profile's value)."""
-    values = runs.load_profile(profile)["train"] | {k: v for k, v in chosen.items() if v is not None}
+    """Settings of a run: the profile's `train` section for its model, under what is chosen here (None leaves the profile's)."""
+    own = runs.section(runs.load_profile(profile), "train", str(chosen.get("model")))
+    values = own | {k: v for k, v in chosen.items() if v is not None}
     if unknown := sorted(set(values) - {f.name for f in dataclasses.fields(Settings)}):
         raise UsageError(f"Unknown training settings {', '.join(unknown)}: see lib.train.Settings for those there are.")
     return Settings(**values)
@@ -103,9 +116,9 @@ def train(run: Path, chosen: Settings) -> Path:
         if finished(run):
             print(f"{run.name} is finished: nothing to train.")
             return run
-        model, tokenizer = models.load(
-            source, chosen.max_prompt_tokens + chosen.max_completion_tokens, chosen.load_in_4bit
-        )
+        vllm = models.Vllm(chosen.vllm_memory, chosen.lora_rank) if chosen.samples_with_vllm() else None
+        tokens = chosen.max_prompt_tokens + chosen.max_completion_tokens
+        model, tokenizer = models.load(source, tokens, chosen.load_in_4bit, vllm)
         model = models.add_adapter(model, chosen.lora_rank, chosen.lora_alpha, chosen.seed)
         _train(run, chosen, source, model, tokenizer)
     return run
@@ -142,7 +155,7 @@ def _train(run: Path, chosen: Settings, source: models.Source, model, tokenizer)
     from transformers import PrinterCallback, ProgressCallback
     from trl import GRPOTrainer
 
-    from lib.trainer import RegimeReward, RunWriter, grpo_config, last_checkpoint
+    from lib.trainer import RegimeReward, RunWriter, go_on_after_eos, grpo_config, last_checkpoint
 
     rows, about = _rows(chosen, tokenizer)
     _same_data_or_new(run, about["revision"])
@@ -156,6 +169,8 @@ def _train(run: Path, chosen: Settings, source: models.Source, model, tokenizer)
         processing_class=tokenizer,
         callbacks=[RunWriter(run, chosen, reward)],
     )
+    if chosen.fixed_length:
+        go_on_after_eos(trainer)
     # TRL casts a quantised model's adapter to bfloat16, which is too coarse for AdamW's small updates
     for parameter in filter(lambda p: p.requires_grad, trainer.model.parameters()):
         parameter.data = parameter.data.float()

@@ -37,7 +37,12 @@ FIXED = {
     "top_k": 0,
     "min_p": None,
     "repetition_penalty": 1.0,
-    "use_vllm": False,
+    # Where vLLM samples: truncated importance sampling, a weight min(π/π_vLLM, C) a token, with TRL's own C
+    "vllm_mode": "colocate",
+    "vllm_importance_sampling_correction": True,
+    "vllm_importance_sampling_mode": "token_truncate",
+    "vllm_importance_sampling_clip_max": 3.0,
+    "vllm_importance_sampling_clip_min": None,
     "shuffle_dataset": True,
     # Optimiser
     "optim": "adamw_torch_fused",
@@ -78,6 +83,8 @@ def _fields(chosen, output_dir: Path) -> dict[str, object]:
         "steps_per_generation": accumulation,  # one generation an update: the ratio is 1 and clipping is inert
         "max_completion_length": chosen.max_completion_tokens,
         "temperature": chosen.temperature,
+        "use_vllm": chosen.samples_with_vllm(),
+        "generation_kwargs": {"ignore_eos": True} if chosen.fixed_length and chosen.samples_with_vllm() else None,
         "max_steps": chosen.steps,
         "per_device_train_batch_size": chosen.micro_batch,
         "learning_rate": chosen.learning_rate,
@@ -97,6 +104,14 @@ def _fields(chosen, output_dir: Path) -> dict[str, object]:
     }
 
 
+def go_on_after_eos(trainer) -> None:
+    """Lets every completion go on to its full length, past EOS; vLLM is told by its `generation_kwargs`."""
+    trainer.eos_token_ids = []  # where completions are cut
+    if not trainer.use_vllm:
+        never = trainer.model.config.vocab_size  # no token; None would be filled in from the model's own configuration
+        trainer.generation_kwargs["eos_token_id"] = trainer.generation_config.eos_token_id = never
+
+
 class RegimeReward:
     """A TRL reward function: R of each completion of a step; `last_row` has the means of what went into it."""
 
@@ -112,13 +127,20 @@ class RegimeReward:
         """R of each completion, [N]. The signature is TRL's, which adds keywords of its own."""
         step = trainer_state.global_step
         texts = [completion[0]["content"] for completion in completions]
+        if self.chosen.fixed_length:
+            texts = [self.tokenizer.decode(self._answer(ids), skip_special_tokens=True) for ids in completion_ids]
         verdicts = verify.check_all(texts, gold, strict=True)
         signals, entropy = self._signals(step, prompts, texts, completion_ids, verdicts)
         rewards = self.regime.reward(signals)
-        truncated = np.array([ids[-1] not in self.end_ids for ids in completion_ids])
+        truncated = np.array([self.end_ids.isdisjoint(ids) for ids in completion_ids])
         self.last_row = {"step": step} | self._row(signals, rewards, entropy, truncated, texts, verdicts)
         self._write_completions(step, problem_id, texts, verdicts, signals, rewards)
         return rewards.tolist()
+
+    def _answer(self, ids: list[int]) -> list[int]:
+        """A completion up to its first EOS: what would have been said without the length control is what is graded."""
+        end = next((i for i, token in enumerate(ids) if token in self.end_ids), len(ids))
+        return ids[:end]
 
     def _signals(self, step, prompts, texts, completion_ids, verdicts) -> tuple[Signals, np.ndarray]:
         """The signals of a batch, and the policy's mean token entropy on each completion, [N]."""

@@ -88,10 +88,10 @@ def test_the_kl_of_an_untrained_adapter_is_zero_to_the_last_bit(policy):
 
 
 def test_a_plan_is_checked(monkeypatch):
-    profile = {"evaluate": {"problem": 3}}
+    profile = {"evaluate": {"problem": 3}, "by_model": {}}
     monkeypatch.setattr(evaluate.runs, "load_profile", lambda _: profile)
     with pytest.raises(UsageError, match="Unknown evaluation settings problem"):
-        evaluate.plan("mine")
+        evaluate.plans("mine", "many_wordings")
 
 
 def test_the_plan_says_how_to_sample():

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -63,6 +64,22 @@ def test_reproducing_again_does_nothing(home):
     result = call(BIN / "python", "-m", "lib.reproduce", "smoke", home=home)
     assert result.returncode == 0 and "Nothing to be done" in result.stdout + result.stderr
     assert {p: p.stat().st_mtime_ns for p in home.rglob("*") if p.is_file() and p.name != ".lock"} == before
+
+
+@pytest.mark.parametrize("profile", ["gpu24", "gpu48", "gpu80", "paper"])
+def test_a_cluster_would_run_every_job_of_a_gpu_profile_with_one_gpu(profile, tmp_path):
+    """Snakemake's own SLURM executor, as the README has it, in a dry run."""
+    command = ["snakemake", "--executor", "slurm", "--jobs", "8", "--default-resources", "runtime=1440", "--dry-run"]
+    result = call(BIN / command[0], *command[1:], "--config", f"profile={profile}", home=tmp_path)
+    assert result.returncode == 0, result.stderr
+    described = runs.load_profile(profile)
+    trained, bases = len(runs.profile_runs(described)), len(runs.profile_models(described))
+    counted = dict(re.findall(r"^(\w+) +(\d+)$", result.stdout, flags=re.MULTILINE))
+    wanted = {"train": trained, "evaluate": trained, "evaluate_base": bases, "without_training": bases, "compare": 1}
+    assert {name: int(counted[name]) for name in wanted} == wanted
+    rules = re.split(r"^rule ", (runs.ROOT / "Snakefile").read_text(), flags=re.MULTILINE)[1:]
+    with_gpu = {rule.split(":")[0] for rule in rules if "gpu=GPU" in rule}  # a dry run does not show a job's resources
+    assert with_gpu == set(wanted) - {"compare"} and runs.needs_gpu(described)
 
 
 def wait_for(home: Path, pattern: str, child: subprocess.Popen) -> None:

@@ -1,5 +1,6 @@
 """Tables and figures from result files."""
 
+import shutil
 import subprocess
 
 import matplotlib.pyplot as plt
@@ -17,7 +18,16 @@ def table(tmp_path, monkeypatch):
     monkeypatch.setattr(results, "HOME", tmp_path)
     folder = tmp_path / "data" / "results" / "mine"
     folder.mkdir(parents=True)
-    shared = {"model": "b", "normalization": "sum", "problems": 10, "samples": 2, "length_mean": 8.0, "bare_share": 0.5}
+    shared = {
+        "model": "b",
+        "data_set": "x/test",
+        "checkpoint": "last",
+        "normalization": "sum",
+        "problems": 10,
+        "samples": 2,
+        "length_mean": 8.0,
+        "bare_share": 0.5,
+    }
     shared |= {"accuracy_sampled_low": 0.2, "accuracy_sampled_high": 0.9, "accuracy_greedy": 0.25, "kl": 0.0}
     shared |= {"pass_at_1": 0.5, "pass_at_2": 0.75, "maj_at_1": 0.5, "maj_at_2": 0.6}
     shared |= {f"pass_at_{k}_{end}": value for k in (1, 2) for end, value in (("low", 0.1), ("high", 0.9))}
@@ -63,7 +73,7 @@ def test_missing_results_say_what_to_run(tmp_path, monkeypatch):
 
 def _evaluated(home, profile="mine", runs_and_seeds=((0, 0.5), (1, 0.75)), grader="g", best=None):
     """Run folders of a profile with a base and one run a seed, four questions each, whose accuracy is as given."""
-    described = {"evaluate": {"data": "x", "split": "test"}, "seeds": [], "runs": []}
+    described = {"evaluate": {"data": "x", "split": "test"}, "seeds": [], "runs": [], "by_model": {}}
     described["runs"] = [{"model": "b", "regime": "task"}]
     described["seeds"] = [seed for seed, _ in runs_and_seeds]
     rows = [("base-b", "base", None, "base", "x-test", 0.25)]
@@ -72,7 +82,14 @@ def _evaluated(home, profile="mine", runs_and_seeds=((0, 0.5), (1, 0.75)), grade
     for run, regime, seed, checkpoint, stem, accuracy in rows:
         folder = home / "runs" / profile / run
         row = {"model": "b", "regime": regime, "seed": seed, "checkpoint": checkpoint, "accuracy_sampled": accuracy}
-        row |= {"plan": {}, "alpha": 0, "beta_inv": 1, "normalization": "sum", "fingerprint_prompts": "p"}
+        row |= {
+            "data_set": "x/test",
+            "plan": {},
+            "alpha": 0,
+            "beta_inv": 1,
+            "normalization": "sum",
+            "fingerprint_prompts": "p",
+        }
         row |= {"fingerprint_sampler": "s", "fingerprint_grader": grader if seed == 1 else "g", "validation": {}}
         runs.write_json(folder / "evaluations" / f"{stem}.json", row)
         right = [i < round(4 * accuracy) for i in range(4)]
@@ -95,9 +112,29 @@ def test_differences_are_paired_over_questions_and_seeds(tmp_path, monkeypatch):
     """The base is right on a; seed 0 on a and b; seed 1 on a, b and c: +1/4 and +2/4."""
     assert _collect(tmp_path, monkeypatch)
     row = results.load_differences("mine").iloc[0]
-    assert row[["model", "label", "before", "after"]].tolist() == ["b", "task", "base", "last"]
+    assert row[["model", "data_set", "label", "before", "after"]].tolist() == ["b", "x/test", "task", "base", "last"]
     assert row["mean"] == pytest.approx(0.375) and row["questions"] == 4 and row["seeds"] == 2
     assert row["noise"] == "evaluation and training noise" and row["low"] < 0.375 < row["high"]
+
+
+def test_each_data_set_is_compared_by_itself_and_the_first_is_the_headline(tmp_path, monkeypatch):
+    described = _evaluated(tmp_path)
+    described["evaluate"]["data"] = ["x", "y"]
+    for path in list((tmp_path / "runs").rglob("x-test*")):
+        shutil.copy(path, path.with_name(path.name.replace("x-", "y-")))
+    for path in (tmp_path / "runs").rglob("y-test.json"):
+        changed = {"data_set": "y/test", "fingerprint_prompts": "others", "accuracy_sampled": 1.0}
+        runs.write_json(path, runs.read_json(path) | changed)
+    for module in (results, runs):
+        monkeypatch.setattr(module, "HOME", tmp_path)
+    monkeypatch.setattr(runs, "load_profile", lambda _: described)
+    assert results.collect("mine") and results.data_sets("mine") == ["x/test", "y/test"]
+    assert results.load_differences("mine")["data_set"].tolist() == ["x/test", "y/test"]
+    assert results.load("mine")[0]["accuracy_sampled"].tolist() == [0.25, 0.5, 0.75]
+    summary, steps = results.load("mine", "y/test")
+    assert summary["accuracy_sampled"].eq(1).all() and len(summary) == 3 and len(steps) == 2
+    with pytest.raises(UsageError, match="has no results on 'z/test': choose one of x/test, y/test"):
+        results.load("mine", "z/test")
 
 
 def test_one_seed_says_evaluation_noise_only(tmp_path, monkeypatch):

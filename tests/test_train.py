@@ -208,6 +208,8 @@ def test_another_run_in_the_same_folder_is_refused(run):
         ({"data": "nowhere.jsonl"}, "There is no file nowhere.jsonl"),
         ({"lr_schedule": "cosines"}, "Unknown lr_schedule 'cosines'"),
         ({"temperature": 0.0}, "temperature must be above 0"),
+        ({"engine": "vllm"}, "engine vllm needs a GPU and requirements-vllm.txt"),
+        ({"engine": "hf"}, "Unknown engine 'hf': choose one of auto"),
         ({"drop_overlap": True}, "drop_overlap needs overlap_with"),
         ({"overlap_with": "nowhere.jsonl"}, "There is no file nowhere.jsonl"),
         ({"data": "openai/gsm8k"}, "openai/gsm8k is not in the local cache and the hub cannot be reached"),
@@ -252,6 +254,33 @@ def test_every_field_of_the_trainers_configuration_is_ours(tmp_path):
     for name, value in defaults.items():
         if name not in ours and name != "debug":  # resolved from "" to []
             assert getattr(config, name) == value, name
+
+
+def test_where_vllm_samples_its_weights_are_truncated(tmp_path, monkeypatch):
+    """The configuration alone: vLLM needs a GPU."""
+    from lib.trainer import grpo_config
+
+    chosen = dataclasses.replace(SMALL, fixed_length=True)
+    assert not grpo_config(chosen, tmp_path).use_vllm
+    monkeypatch.setattr(models, "vllm_is_there", lambda: True)
+    config = grpo_config(chosen, tmp_path)
+    assert config.use_vllm and config.generation_kwargs == {"ignore_eos": True}
+    assert config.vllm_importance_sampling_correction and config.vllm_importance_sampling_mode == "token_truncate"
+    assert config.vllm_importance_sampling_clip_max == 3
+    assert not grpo_config(dataclasses.replace(SMALL, engine="huggingface"), tmp_path).use_vllm
+
+
+def test_with_a_fixed_length_every_completion_goes_on_and_the_first_answer_counts(tmp_path):
+    chosen = dataclasses.replace(SMALL, regime="sharpen", fixed_length=True, max_completion_tokens=48)
+    folder = train.train(tmp_path / "run", chosen)
+    rows = pd.concat([pd.read_parquet(path) for path in (folder / "completions").glob("*.parquet")])
+    assert rows["length"].eq(48).all()
+    assert rows["completion"].str.count("boxed").le(1).all() and rows["completion"].str.endswith("}").any()
+    assert all(row["truncated"] < 1 for row in runs.read_lines(folder / "metrics.jsonl"))
+    free = train.train(tmp_path / "free", dataclasses.replace(chosen, fixed_length=False))
+    step = "completions/step-00000.parquet"
+    longer, shorter = (pd.read_parquet(at / step)["reference_logprob"].mean() for at in (folder, free))
+    assert longer < shorter  # what follows EOS is counted as well
 
 
 def test_a_run_without_any_signal_stops_with_advice(tmp_path):
