@@ -199,6 +199,16 @@ def forecasts(ax: Axes, table: pd.DataFrame, names: Mapping[str, str], trained: 
     return ax
 
 
+def by_group(ax: Axes, grouped: Mapping[str, pd.DataFrame]) -> Axes:
+    """Trained against forecast accuracy of groups of questions (`forecast_check.by_group`), a line a run."""
+    for rank, (name, rows) in enumerate(grouped.items()):
+        ax.plot(100 * rows["forecast"], 100 * rows["trained"], label=name, **plain(rank))
+    ax.plot([0, 100], [0, 100], color="black", linewidth=0.8, linestyle=":", label="as forecast")
+    ax.set(xlabel="forecast under p^α (%)", ylabel="trained (%)", xlim=(-3, 106), ylim=(-3, 106))
+    ax.legend(fontsize=8)
+    return ax
+
+
 def by_tokens(ax: Axes, methods: pd.DataFrame, trained: pd.DataFrame) -> Axes:
     """Accuracy with its interval over the tokens spent, a line a method (`baselines.as_table`), and trained runs as crosses with
     their label."""

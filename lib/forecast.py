@@ -234,27 +234,6 @@ def as_table(points: Mapping[str, Sequence[Point]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["kind", "alpha", "accuracy", "low", "high", "ess", "refusal"])
 
 
-def against_trained(samples: BaseSamples, tempered: pd.DataFrame) -> pd.DataFrame:
-    """The forecast beside each trained `tempered` run, a row a run of a profile's summary.
-
-    `inside`: the run's accuracy lies in the forecast's interval. `kl_left` is KL(π‖p^α) in nats, what the policy π falls short of
-    the optimum of its own objective: log Σ p^α, estimated from the samples, less E_π[α·S_p − S_π]; below 0 it is estimation
-    error. `may_miss` is √(kl_left/2), by how much accuracy can be off then (Pinsker's inequality).
-    """
-    rows = []
-    for _, run in tempered.iterrows():
-        (point,) = forecast(samples, [run["alpha"]])
-        value, low, high = point.accuracy or (math.nan,) * 3
-        reached = run["alpha"] * run["reference_logprob"] - run["policy_logprob"]
-        left, trained = log_partition(samples, run["alpha"]).mean - reached, run["accuracy_sampled"]
-        miss = math.sqrt(max(0.0, left) / 2)
-        rows.append(
-            [run["alpha"], run["seed"], value, low, high, point.refusal, trained, low <= trained <= high, left, miss]
-        )
-    columns = ["alpha", "seed", "forecast", "low", "high", "refusal", "trained", "inside", "kl_left", "may_miss"]
-    return pd.DataFrame(rows, columns=columns)
-
-
 def _mean_by_length(energy: np.ndarray, length: np.ndarray) -> np.ndarray:
     """m(T) at each sample, [Q, n]: least squares of energy on a question's own level and its length's, which all questions share.
 

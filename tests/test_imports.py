@@ -21,6 +21,7 @@ PURE = [
     "statistics",
     "fingerprints",
     "forecast",
+    "forecast_check",
     "power",
     "verify",
     "notation",
