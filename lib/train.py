@@ -9,7 +9,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from lib import models, overlap, problems, regimes, runs, verify
+from lib import memory, models, overlap, problems, regimes, runs, verify
 from lib.runs import UsageError
 
 ALL = 20_000  # more problems than any test set has
@@ -116,6 +116,7 @@ def train(run: Path, chosen: Settings) -> Path:
         if finished(run):
             print(f"{run.name} is finished: nothing to train.")
             return run
+        _refuse_what_does_not_fit(chosen, source)
         vllm = models.Vllm(chosen.vllm_memory, chosen.lora_rank) if chosen.samples_with_vllm() else None
         tokens = chosen.max_prompt_tokens + chosen.max_completion_tokens
         model, tokenizer = models.load(source, tokens, chosen.load_in_4bit, vllm)
@@ -127,6 +128,16 @@ def train(run: Path, chosen: Settings) -> Path:
 def finished(run: Path) -> bool:
     """Whether a run has its final adapter."""
     return (Path(run) / "adapter" / "adapter_config.json").is_file()
+
+
+def _refuse_what_does_not_fit(chosen: Settings, source: models.Source) -> None:
+    """Raises UsageError if there is a GPU and the run would not fit into what is free of it."""
+    import torch
+
+    if torch.cuda.is_available():
+        free, total = torch.cuda.mem_get_info()
+        config = memory.config_of(source)
+        memory.refuse_what_does_not_fit(config, chosen, free, total if chosen.samples_with_vllm() else 0)
 
 
 def _same_settings_or_new(run: Path, chosen: Settings, source: models.Source) -> None:
