@@ -1,11 +1,11 @@
-# make reproduce | test | check | format | bench | lab | table | clean
+# make reproduce | test | doctor | check | format | bench | lab | table | clean
 PYTHON ?= python3
 PROFILE ?= quick
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: reproduce test check format bench lab table clean
+.PHONY: reproduce test doctor check format bench lab table clean
 
 reproduce: $(READY)  ## Runs a profile end to end; does nothing when it is up to date, resumes when it was killed
 	@echo "Reproducing the profile '$(PROFILE)': results go to data/results/$(PROFILE)/, figures to figures/."
@@ -14,6 +14,9 @@ reproduce: $(READY)  ## Runs a profile end to end; does nothing when it is up to
 
 test: $(READY)  ## The tests, without those marked slow
 	@$(BIN)/python -m pytest -m "not slow"
+
+doctor: $(READY)  ## Says whether this machine can run PROFILE, and what to change if it cannot
+	@$(BIN)/python -m lib.doctor $(PROFILE)
 
 check: $(READY)  ## Lint and formatting, notebooks included
 	@$(BIN)/ruff check .

@@ -20,7 +20,8 @@ LEADER = "KIT_REPRODUCE_PROCESS"  # the process id of the Snakemake that a job b
 
 def reproduce(profile: str, targets: list[str]) -> None:
     """Becomes the Snakemake process that brings a profile's results up to date, once no other one is at work here."""
-    runs.load_profile(profile)
+    if runs.needs_gpu(runs.load_profile(profile)) and not {"-n", "--dry-run", "--dryrun"} & set(targets):
+        _examine(profile)
     cores = os.environ.get("JOBS") or os.cpu_count()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
     command = [
@@ -41,6 +42,16 @@ def reproduce(profile: str, targets: list[str]) -> None:
     with runs.lock(runs.HOME / "runs") as descriptor:
         os.set_inheritable(descriptor, True)  # Snakemake holds the lock from here on, also when `make` is killed
         os.execvp(command[0], [*command, *targets])
+
+
+def _examine(profile: str) -> None:
+    """Prints what this machine means for a GPU profile, its GPU-hours among it; raises UsageError if it cannot run."""
+    from lib import doctor
+
+    findings = doctor.examine(profile)
+    print(doctor.report(findings, profile), flush=True)
+    if not doctor.can_run(findings):
+        raise UsageError("Nothing was started.")
 
 
 def job(notebook: str, output: Path, parameters: dict) -> None:
