@@ -33,7 +33,7 @@ def said(name: str, profile: str) -> tuple[bool, str]:
 RUNS = {  # machine -> the profiles that it can run, of these four
     "laptop": {"quick"},
     "rtx4090": {"quick", "gpu24"},
-    "a6000": {"quick", "gpu24", "gpu48"},
+    "a6000": {"quick", "gpu24", "gpu48", "gpu80"},
     "h100": {"quick", "gpu24", "gpu48", "gpu80"},
     "t4": {"quick"},
     "two_h200": {"quick", "gpu24", "gpu48", "gpu80"},
@@ -89,6 +89,15 @@ def test_every_recording_is_judged():
 )
 def test_it_says_what_is_wrong_and_what_to_do(name, profile, sentence):
     assert sentence in said(name, profile)[1]
+
+
+@pytest.mark.parametrize(("name", "profile"), [("rtx4090", "gpu24"), ("a6000", "gpu48"), ("h100", "gpu80")])
+@pytest.mark.parametrize("vllm", [False, True])
+def test_a_gpu_profile_fits_its_card_and_takes_about_a_day(name, profile, vllm):
+    found = dataclasses.replace(recorded(name), vllm=vllm)
+    assert doctor.can_run(doctor.judge(found, profile))
+    fewest, most = hours.of_profile(profile, found.configs, found.gpu, vllm)
+    assert (fewest * most) ** 0.5 <= 24 or (profile == "gpu80" and not vllm)  # the paper's own batch is for vLLM
 
 
 def test_the_papers_largest_steps_need_vllm():
