@@ -11,7 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-POSITIONS = 2048  # positions at a time whose logits are turned into float32 log-probabilities
+from lib.runs import UsageError
+
+POSITIONS = 512  # positions at a time whose logits are turned into float32 log-probabilities
+LOGIT_SHARE = 0.15  # of a GPU's memory that logits may take, these float32 copies included
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,21 @@ def micro_batches(lengths: Sequence[int], token_budget: int) -> list[list[int]]:
         else:
             batches.append([index])
     return batches
+
+
+def token_limit(vocabulary: int, device_bytes: int) -> int:
+    """The most padded tokens of a pass whose logits stay within LOGIT_SHARE of a GPU's memory.
+
+    Two bytes a logit in bfloat16 at every token, and three times four bytes at POSITIONS of them: log-probabilities, their
+    exponential, and the product of both.
+    """
+    return int((LOGIT_SHARE * device_bytes / vocabulary - 12 * POSITIONS) // 2)
+
+
+def _device_bytes(model) -> int | None:
+    """The memory of the GPU that a model is on; None on a CPU."""
+    device = next(model.parameters()).device
+    return torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else None
 
 
 @contextlib.contextmanager
@@ -68,13 +86,22 @@ def sequence_scores(
 
     `prompt_ids` and `completion_ids` are N lists of token ids without padding; logits are divided by `temperature`. The
     same arguments lead to the same micro-batches, so that policy and reference are equal to the last bit when the adapter
-    changes nothing. Raises ValueError for an empty prompt, which has no logits for the first token.
+    changes nothing. Raises ValueError for an empty prompt, which has no logits for the first token. On a GPU the budget is
+    lowered to `token_limit`, and a sequence that is longer than that raises UsageError.
     """
     if any(len(prompt) == 0 for prompt in prompt_ids):
         raise ValueError("A prompt is empty: give every prompt at least one token, such as BOS.")
     count = len(completion_ids)
     logprob, entropy = np.zeros(count), np.zeros(count)
     lengths = [len(p) + len(c) for p, c in zip(prompt_ids, completion_ids, strict=True)]
+    if device_bytes := _device_bytes(model):
+        most = token_limit(model.config.vocab_size, device_bytes)
+        if max(lengths, default=0) > most:
+            raise UsageError(
+                f"The logits of {max(lengths)} tokens take more than {LOGIT_SHARE:.0%} of the GPU's memory: at most {most} "
+                "tokens fit, prompt included; lower max_completion_tokens."
+            )
+        token_budget = min(token_budget, most)
     with scoring_mode(model, reference):
         for batch in micro_batches(lengths, token_budget):
             for i, score in zip(batch, _score(model, prompt_ids, completion_ids, batch, pad_token_id, temperature)):

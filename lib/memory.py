@@ -15,7 +15,7 @@ from lib.runs import UsageError
 
 GIB = 2**30
 CONTEXT = 0.8 * GIB  # assumed: CUDA's own, kernels, the allocator's slack
-POSITIONS = 2048  # as in lib.likelihood: positions at a time that become float32
+POSITIONS = 512  # as in lib.likelihood: positions at a time that become float32
 Config = Mapping[str, object]  # of a model: the values of its config.json
 
 _QWEN = {"vocab_size": 151_936, "num_hidden_layers": 36, "tie_word_embeddings": True, "max_position_embeddings": 32_768}

@@ -109,38 +109,71 @@ class Vllm:
     lora_rank: int
 
 
+def gpu_is_there() -> bool:
+    """Whether torch can use a GPU."""
+    import torch
+
+    return torch.cuda.is_available()
+
+
 def vllm_is_there() -> bool:
     """Whether vLLM is installed and a GPU is there."""
-    import torch
-
-    return torch.cuda.is_available() and importlib.util.find_spec("vllm") is not None
+    return gpu_is_there() and importlib.util.find_spec("vllm") is not None
 
 
-def load(source: Source, max_tokens: int, load_in_4bit: bool = True, vllm: Vllm | None = None):
+def load(
+    source: Source, max_tokens: int, load_in_4bit: bool = True, vllm: Vllm | None = None, backend: str = "unsloth"
+):
     """(model, tokenizer) of a base without an adapter, quantised to NF4; float32 on a CPU, bfloat16 on a GPU.
 
-    With `vllm` its engine is `model.vllm_engine` and shares the weights (Unsloth's `fast_inference`; not run yet). Raises
-    UsageError if padding and EOS are the same token, since padding is found by its id and EOS would be lost.
+    `backend` is unsloth, or plain: transformers and bitsandbytes alone, Unsloth not even imported. With `vllm` its engine is
+    `model.vllm_engine` and shares the weights (Unsloth's `fast_inference`; not run yet). Raises UsageError if padding and EOS
+    are the same token, since padding is found by its id and EOS would be lost.
     """
-    unsloth = import_unsloth()
-    import torch
-
-    path, revision, options = source.path, source.revision, {}
-    if vllm is not None:
-        options = {"fast_inference": True, "gpu_memory_utilization": vllm.memory, "max_lora_rank": vllm.lora_rank}
-        path, revision = _downloaded(source), None  # fast_inference takes the default branch alone
-    model, tokenizer = unsloth.FastLanguageModel.from_pretrained(
-        path,
-        revision=revision,
-        max_seq_length=max_tokens,
-        load_in_4bit=load_in_4bit,
-        dtype=torch.bfloat16 if torch.cuda.is_available() else torch.float32,
-        **options,
-    )
+    if backend == "plain":
+        model, tokenizer = _load_plain(source, load_in_4bit)
+    else:
+        model, tokenizer = _load_unsloth(source, max_tokens, load_in_4bit, vllm)
     if tokenizer.pad_token_id is None or tokenizer.pad_token_id in eos_token_ids(model, tokenizer):
         raise UsageError(f"{source.name} pads with its EOS token: set a different pad_token in its tokenizer first.")
     neutralise(model, tokenizer)
     return model, tokenizer
+
+
+def _dtype():
+    import torch
+
+    return torch.bfloat16 if gpu_is_there() else torch.float32
+
+
+def _load_unsloth(source: Source, max_tokens: int, load_in_4bit: bool, vllm: Vllm | None):
+    path, revision, options = source.path, source.revision, {}
+    if vllm is not None:
+        options = {"fast_inference": True, "gpu_memory_utilization": vllm.memory, "max_lora_rank": vllm.lora_rank}
+        path, revision = _downloaded(source), None  # fast_inference takes the default branch alone
+    return import_unsloth().FastLanguageModel.from_pretrained(
+        path, revision=revision, max_seq_length=max_tokens, load_in_4bit=load_in_4bit, dtype=_dtype(), **options
+    )
+
+
+def _load_plain(source: Source, load_in_4bit: bool):
+    quiet()
+    from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+
+    nf4 = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=_dtype(),
+    )
+    model = AutoModelForCausalLM.from_pretrained(
+        source.path,
+        revision=source.revision,
+        dtype=_dtype(),
+        quantization_config=nf4 if load_in_4bit else None,
+        device_map={"": "cuda:0" if gpu_is_there() else "cpu"},
+    )
+    return model, AutoTokenizer.from_pretrained(source.path, revision=source.revision)
 
 
 def _downloaded(source: Source) -> str:
@@ -162,8 +195,14 @@ def neutralise(model, tokenizer) -> None:
     )
 
 
-def add_adapter(model, rank: int, alpha: int, seed: int):
-    """A fresh LoRA adapter on every linear layer; it changes nothing until it is trained (B = 0)."""
+def add_adapter(model, rank: int, alpha: int, seed: int, backend: str = "unsloth"):
+    """A fresh LoRA adapter on every linear layer; it changes nothing until it is trained (B = 0). `backend` as it was loaded."""
+    if backend == "plain":
+        import torch
+        from peft import LoraConfig, get_peft_model
+
+        torch.manual_seed(seed)
+        return get_peft_model(model, LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=0, target_modules=LORA_TARGETS))
     return import_unsloth().FastLanguageModel.get_peft_model(
         model,
         r=rank,

@@ -15,6 +15,7 @@ from lib.runs import UsageError
 ALL = 20_000  # more problems than any test set has
 SCHEDULES = ("linear", "constant_with_warmup")
 ENGINES = ("auto", "huggingface", "vllm")
+BACKENDS = ("unsloth", "plain")
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Settings:
     lora_rank: int = 16
     lora_alpha: int = 32
     load_in_4bit: bool = True
+    backend: str = "unsloth"  # or plain: transformers, PEFT and bitsandbytes without Unsloth, to compare with
     temperature: float = 1.0
     engine: str = "auto"  # of sampling: vLLM through Unsloth where it is installed and a GPU is there, else huggingface
     vllm_memory: float = 0.5  # share of the GPU that vLLM may take, the weights that it shares included
@@ -61,7 +63,8 @@ class Settings:
 
     def samples_with_vllm(self) -> bool:
         """Whether vLLM generates; if so, truncated importance sampling makes up for what it computes differently."""
-        return self.engine == "vllm" or (self.engine == "auto" and models.vllm_is_there())
+        possible = self.backend == "unsloth" and models.vllm_is_there()
+        return self.engine == "vllm" or (self.engine == "auto" and possible)
 
     def check(self) -> models.Source:
         """Raises ValueError or UsageError, before anything is loaded, for settings that cannot be trained; else the model."""
@@ -73,8 +76,16 @@ class Settings:
             raise UsageError(f"Unknown lr_schedule {self.lr_schedule!r}: choose one of {', '.join(SCHEDULES)}.")
         if self.engine not in ENGINES:
             raise UsageError(f"Unknown engine {self.engine!r}: choose one of {', '.join(ENGINES)}.")
-        if self.engine == "vllm" and not models.vllm_is_there():
-            raise UsageError("The engine vllm needs a GPU and requirements-vllm.txt: install it, or choose auto.")
+        if self.backend not in BACKENDS:
+            raise UsageError(f"Unknown backend {self.backend!r}: choose one of {', '.join(BACKENDS)}.")
+        if self.backend == "plain" and not models.gpu_is_there():
+            raise UsageError(
+                "The backend plain needs a GPU, since TRL's own loss has only a GPU kernel: choose unsloth."
+            )
+        if self.engine == "vllm" and (self.backend == "plain" or not models.vllm_is_there()):
+            raise UsageError(
+                "The engine vllm needs a GPU, requirements-vllm.txt and the backend unsloth: install it, or choose auto."
+            )
         if self.completions_per_prompt < 2:
             raise UsageError("completions_per_prompt is below 2: the leave-one-out baseline needs at least 2.")
         if self.steps < 1 or self.save_every < 1 or self.keep_checkpoints < 1:
@@ -119,8 +130,8 @@ def train(run: Path, chosen: Settings) -> Path:
         _refuse_what_does_not_fit(chosen, source)
         vllm = models.Vllm(chosen.vllm_memory, chosen.lora_rank) if chosen.samples_with_vllm() else None
         tokens = chosen.max_prompt_tokens + chosen.max_completion_tokens
-        model, tokenizer = models.load(source, tokens, chosen.load_in_4bit, vllm)
-        model = models.add_adapter(model, chosen.lora_rank, chosen.lora_alpha, chosen.seed)
+        model, tokenizer = models.load(source, tokens, chosen.load_in_4bit, vllm, chosen.backend)
+        model = models.add_adapter(model, chosen.lora_rank, chosen.lora_alpha, chosen.seed, chosen.backend)
         _train(run, chosen, source, model, tokenizer)
     return run
 

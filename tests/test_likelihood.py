@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from lib import likelihood
 from lib.likelihood import micro_batches, scoring_mode, sequence_scores
+from lib.runs import UsageError
 
 PAD = 0
 
@@ -73,6 +75,25 @@ def test_modes_and_flags_are_restored_when_the_model_raises(monkeypatch):
 def test_a_reference_needs_an_adapter():
     with pytest.raises(ValueError, match="has no adapter"):
         sequence_scores(FixedLogits(), [[1]], [[1]], PAD, reference=True)
+
+
+def test_on_a_gpu_logits_keep_to_their_share(monkeypatch):
+    """A stand-in for a GPU's size; the widest pass has the most logits: 2 bytes each, and 12 at POSITIONS of them."""
+    model = FixedLogits()
+    model.config = SimpleNamespace(vocab_size=4)
+    gpu = 400_000
+    most = likelihood.token_limit(4, gpu)
+    assert 4 * (2 * most + 12 * likelihood.POSITIONS) <= 0.15 * gpu < 4 * (2 * (most + 1) + 12 * likelihood.POSITIONS)
+    monkeypatch.setattr(likelihood, "_device_bytes", lambda _: gpu)
+    prompts, completions = [[1]] * 4000, [[1, 2]] * 4000
+    limited = sequence_scores(model, prompts, completions, PAD, token_budget=10**9)
+    assert len(model.calls) > 1 and max(rows * width for rows, width in model.calls) <= most
+    monkeypatch.setattr(likelihood, "_device_bytes", lambda _: None)
+    free = sequence_scores(model, prompts, completions, PAD, token_budget=10**9)
+    assert (limited.logprob == free.logprob).all()
+    monkeypatch.setattr(likelihood, "_device_bytes", lambda _: gpu)
+    with pytest.raises(UsageError, match="take more than 15% of the GPU's memory"):
+        sequence_scores(model, [[1]], [[1] * most], PAD)
 
 
 def _pairs(tokenizer):

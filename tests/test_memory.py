@@ -146,6 +146,12 @@ def test_vllm_keeps_its_share_and_generation_needs_no_more():
     assert beside.total == stays + beside.vllm + max(alone.likelihood, alone.loss)
 
 
+def test_positions_are_those_of_the_scoring_passes():
+    from lib import likelihood
+
+    assert memory.POSITIONS == likelihood.POSITIONS
+
+
 def test_an_unknown_architecture_is_refused():
     with pytest.raises(UsageError, match="of type 'mamba' cannot be predicted"):
         memory.shape({"model_type": "mamba"})

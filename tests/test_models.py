@@ -1,12 +1,16 @@
 """Finding and loading models: every refusal comes before anything is loaded."""
 
+import json
+import subprocess
+import sys
+
 import huggingface_hub
 import pytest
 import requests
 
 from lib import models, tiny
 from lib.likelihood import sequence_scores
-from lib.runs import UsageError
+from lib.runs import ROOT, UsageError
 
 
 def test_bases_and_folders_resolve(tmp_path):
@@ -24,6 +28,30 @@ def test_a_model_that_does_not_exist_is_refused_with_the_choices(name):
 def test_a_folder_without_a_model_is_refused(tmp_path):
     with pytest.raises(UsageError, match="holds no model"):
         models.resolve(str(tmp_path))
+
+
+PLAIN = """
+import json, sys
+from lib import models
+from lib.likelihood import sequence_scores
+model, tokenizer = models.load(models.resolve("many_wordings"), 96, backend="plain")
+model = models.add_adapter(model, 4, 8, 0, backend="plain")
+batch = json.loads(sys.argv[1])
+scores = [sequence_scores(model, *batch, tokenizer.pad_token_id, reference=off).logprob.tolist() for off in (False, True)]
+assert not [name for name in sys.modules if name.startswith("unsloth")], "Unsloth was imported"
+print(json.dumps(scores))
+"""
+
+
+def test_the_plain_backend_is_the_same_model_without_unsloth(policy):
+    model, tokenizer = policy
+    batch = [[1, 5, 6, 7], [1, 8, 9]], [[10, 11, 12], [13, 14, 15, 16]]
+    result = subprocess.run([sys.executable, "-c", PLAIN, json.dumps(batch)], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    own, reference = json.loads(result.stdout.splitlines()[-1])
+    assert own == reference
+    ours = sequence_scores(model, *batch, tokenizer.pad_token_id, reference=True).logprob
+    assert reference == pytest.approx(ours.tolist(), rel=0.02)  # bitsandbytes' CPU kernel is coarser than Unsloth's float32
 
 
 def _hub_says(monkeypatch, error):
