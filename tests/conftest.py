@@ -10,6 +10,13 @@ import pytest
 from lib import models, tiny
 
 
+def pytest_collection_modifyitems(items):
+    """Tests marked `gpu` are skipped where there is none."""
+    if any("gpu" in item.keywords for item in items) and not models.gpu_is_there():
+        for item in filter(lambda item: "gpu" in item.keywords, items):
+            item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
 @pytest.fixture(scope="session")
 def policy():
     """(model, tokenizer): the base `many_wordings` in 4 bits with a fresh LoRA adapter."""

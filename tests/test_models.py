@@ -51,7 +51,9 @@ def test_the_plain_backend_is_the_same_model_without_unsloth(policy):
     own, reference = json.loads(result.stdout.splitlines()[-1])
     assert own == reference
     ours = sequence_scores(model, *batch, tokenizer.pad_token_id, reference=True).logprob
-    assert reference == pytest.approx(ours.tolist(), rel=0.02)  # bitsandbytes' CPU kernel is coarser than Unsloth's float32
+    assert reference == pytest.approx(
+        ours.tolist(), rel=0.02
+    )  # bitsandbytes' CPU kernel is coarser than Unsloth's float32
 
 
 def _hub_says(monkeypatch, error):

@@ -1,4 +1,4 @@
-"""`python -m tests.bench` runs every benchmark of this folder, `python -m tests.bench likelihood` one."""
+"""`python -m tests.bench` runs every benchmark of this folder that needs no GPU, `python -m tests.bench likelihood` one."""
 
 import importlib
 import pkgutil
@@ -6,6 +6,8 @@ import sys
 
 from tests import bench
 
-for name in sys.argv[1:] or sorted(m.name for m in pkgutil.iter_modules(bench.__path__) if m.name != "__main__"):
+for name in sys.argv[1:] or sorted(
+    m.name for m in pkgutil.iter_modules(bench.__path__) if m.name not in ("__main__", "gpu")
+):
     print(f"\n== {name}", flush=True)
     importlib.import_module(f"tests.bench.{name}").main()

@@ -1,0 +1,146 @@
+"""What only a GPU shows: 4-bit bfloat16 scoring, resuming, reloading, and the CPU's own result again. `pytest -m gpu`.
+
+The tolerances are for bfloat16, which keeps 8 bits: a sum over some tens of tokens is good to a few tenths of a nat.
+"""
+
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lib import likelihood, memory, models, problems, runs, sample, train
+from lib.runs import UsageError
+from tests.bench import gpu
+from tests.test_train import SMALL
+
+pytestmark = pytest.mark.gpu
+
+QWEN_SMALL = memory.SHAPES[gpu.QWEN] | {
+    "hidden_size": 1024,
+    "intermediate_size": 2048,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 2,
+}
+LOGPROB = 0.3  # nats a completion
+RATE = 0.1  # of accuracy, between means of ten steps with 64 completions each
+
+
+@pytest.fixture(scope="module", params=["one_wording", "qwen2"])
+def scored(request, tmp_path_factory):
+    """(model with a fresh adapter, tokenizer, prompts, completions) in 4 bits, a tiny base or a random model of Qwen's kind."""
+    name = request.param
+    if name == "qwen2":
+        name = str(gpu.build(QWEN_SMALL, tmp_path_factory.mktemp("weights") / "qwen2"))
+    model, tokenizer = models.load(models.resolve(name), 160)
+    model = models.add_adapter(model, 16, 32, 0)
+    prompts = models.prompt_ids(tokenizer, [p.messages for p in problems.load("arithmetic", "test", 24)])
+    drawn = sample.sample(model, tokenizer, prompts, sample.Sampler(max_tokens=64))
+    return model, tokenizer, prompts, [completion.ids for completion in drawn]
+
+
+def scores(scored, reference=False, budget=2048):
+    model, tokenizer, prompts, ids = scored
+    pad = tokenizer.pad_token_id
+    return likelihood.sequence_scores(model, prompts, ids, pad, reference=reference, token_budget=budget).logprob
+
+
+def test_policy_and_reference_are_equal_bit_for_bit_at_step_0(scored):
+    assert (scores(scored) == scores(scored, reference=True)).all()
+    assert (scores(scored) < 0).all()
+
+
+def test_padding_and_batching_change_no_more_than_rounding(scored):
+    np.testing.assert_allclose(scores(scored, budget=2048), scores(scored, budget=1), atol=LOGPROB)
+
+
+def test_the_sampler_knows_its_own_log_probability_and_repeats_itself(scored):
+    model, tokenizer, prompts, ids = scored
+    again = sample.sample(model, tokenizer, prompts, sample.Sampler(max_tokens=64))
+    assert [c.ids for c in again] == ids
+    np.testing.assert_allclose([c.logprob for c in again], scores(scored), atol=LOGPROB)
+
+
+@pytest.mark.parametrize("backend", train.BACKENDS)
+def test_a_run_trains_and_its_adapter_is_the_policy_that_was_trained(backend, tmp_path):
+    """In a process of its own: backends do not share one. What the reloaded adapter scores is what the last step would have."""
+    chosen = dataclasses.replace(
+        SMALL, model="one_wording", backend=backend, steps=12, regime="sharpen", learning_rate=1e-3
+    )
+    assert _train(tmp_path / "run", chosen).wait() == 0
+    rows = runs.read_lines(tmp_path / "run" / "metrics.jsonl")
+    assert len(rows) == 12 and rows[0]["kl"] == 0 and np.isfinite([row["grad_norm"] for row in rows]).all()
+    if backend == "unsloth":
+        model, tokenizer = models.load(models.resolve("one_wording"), 96)
+        model = models.load_adapter(model, tokenizer, tmp_path / "run" / "adapter")
+        asked = models.prompt_ids(tokenizer, [p.messages for p in problems.load("arithmetic", "test", 16)])
+        drawn = [c.ids for c in sample.sample(model, tokenizer, asked, sample.Sampler())]
+        sums = [likelihood.sequence_scores(model, asked, drawn, tokenizer.pad_token_id, reference=r) for r in (0, 1)]
+        assert np.abs(sums[0].logprob - sums[1].logprob).max() > 0.01
+
+
+def _train(folder, chosen) -> subprocess.Popen:
+    code = f"""
+from pathlib import Path
+from lib.train import Settings, train
+if __name__ == "__main__":
+    train(Path({str(folder)!r}), {chosen!r})
+"""
+    path = folder.with_suffix(".py")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(code)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(runs.ROOT), os.environ.get("PYTHONPATH", "")])}
+    return subprocess.Popen([sys.executable, path], env=environment)
+
+
+def test_a_killed_run_goes_on_and_ends_near_one_that_was_not(tmp_path):
+    """Kernels may add in another order, so that samples can part: the steps before the kill are the same, the end is near."""
+    chosen = dataclasses.replace(SMALL, model="one_wording", steps=20, save_every=5, prompts_per_step=8, micro_batch=32)
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert _train(whole, chosen).wait() == 0
+    child, deadline = _train(killed, chosen), time.monotonic() + 300
+    while not (killed / "checkpoints" / "checkpoint-5" / "complete").exists():
+        assert child.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    assert not train.finished(killed) and _train(killed, chosen).wait() == 0
+    one, other = (pd.DataFrame(runs.read_lines(folder / "metrics.jsonl")) for folder in (whole, killed))
+    assert one["step"].tolist() == other["step"].tolist() == list(range(20))
+    assert other["reference_logprob"].iloc[:5].tolist() == pytest.approx(one["reference_logprob"].iloc[:5], abs=LOGPROB)
+    assert other["task_accuracy"].mean() == pytest.approx(one["task_accuracy"].mean(), abs=RATE)
+
+
+def test_the_cpus_run_comes_out_again(tmp_path):
+    """`task` on one_wording as in the quick profile, accuracy by ten steps beside the committed CPU run's."""
+    chosen = train.settings("quick", model="one_wording", regime="task")
+    assert _train(tmp_path / "run", dataclasses.replace(chosen, save_every=60)).wait() == 0
+    found = pd.DataFrame(runs.read_lines(tmp_path / "run" / "metrics.jsonl"))["task_accuracy"]
+    steps = pd.read_csv(runs.ROOT / "data" / "results" / "quick" / "steps.csv")
+    committed = steps.loc[steps["run"] == "one_wording-task-s0", "task_accuracy"].reset_index(drop=True)
+    tens = np.arange(len(found)) // 10
+    assert found.groupby(tens).mean().tolist() == pytest.approx(committed.groupby(tens).mean().tolist(), abs=1.5 * RATE)
+
+
+def test_a_run_that_does_not_fit_is_refused_before_the_model_is_loaded(tmp_path, monkeypatch):
+    monkeypatch.setattr(models, "load", lambda *_: pytest.fail("a model was loaded"))
+    huge = dataclasses.replace(SMALL, prompts_per_step=4096, completions_per_prompt=64, max_completion_tokens=100_000)
+    with pytest.raises(UsageError, match="is predicted to take .* GiB of GPU memory are free"):
+        train.train(tmp_path / "run", dataclasses.replace(huge, micro_batch=4096))
+
+
+@pytest.mark.parametrize("shape", [QWEN_SMALL])
+def test_the_predicted_weights_are_those_on_the_gpu(shape, tmp_path):
+    import torch
+
+    folder = gpu.build(shape, tmp_path / "weights")
+    before = torch.cuda.memory_allocated()
+    kept, _ = models.load(models.resolve(str(folder)), 160)
+    taken = torch.cuda.memory_allocated() - before
+    assert taken == pytest.approx(memory.weight_bytes(memory.shape(shape), True), rel=0.05) and kept is not None
