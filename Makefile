@@ -18,9 +18,10 @@ test: $(READY)  ## The tests, without those marked slow
 doctor: $(READY)  ## Says whether this machine can run PROFILE, and what to change if it cannot
 	@$(BIN)/python -m lib.doctor $(PROFILE)
 
-check: $(READY)  ## Lint and formatting, notebooks included
+check: $(READY)  ## Lint and formatting, notebooks included, and the types of what a CPU cannot run
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
 
 format: $(READY)
 	@$(BIN)/ruff check --fix .

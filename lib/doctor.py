@@ -79,7 +79,8 @@ def _hub(found: Machine, profile: str) -> list[Finding]:
 def needs(profile: str) -> tuple[list[str], list[str]]:
     """(models, data sets) of a profile, for training and evaluation."""
     described = runs.load_profile(profile)
-    names, data = runs.profile_models(described), {}
+    names = runs.profile_models(described)
+    data: dict[str, None] = {}
     for model in names:
         chosen = train.settings(profile, model=model, regime="task")
         sets = [chosen.data, chosen.overlap_with, *(how.data for how in evaluate.plans(profile, model))]

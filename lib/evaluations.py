@@ -42,7 +42,7 @@ class Samples(NamedTuple):
 
 def of_base(model: str, folder: Path, how: Plan, load_in_4bit: bool = True) -> dict:
     """Evaluates a base of the kit, a folder or a hub id as it is; returns the result, as `evaluate_subject`."""
-    about = {"regime": "base", "seed": None, "checkpoint": "base"}
+    about: dict[str, object] = {"regime": "base", "seed": None, "checkpoint": "base"}
     return evaluate_subject(Subject(models.resolve(model), load_in_4bit, None, about), folder, how)
 
 
@@ -154,7 +154,7 @@ def _finished(stem: Path, made_of: dict) -> Samples | None:
     result = runs.read_json(path)
     if {name: result.get(name) for name in made_of} != made_of:
         return None
-    return Samples(*(pd.read_parquet(p) for p in paths.values()), result["seconds"])
+    return Samples(pd.read_parquet(paths["sampled"]), pd.read_parquet(paths["greedy"]), result["seconds"])
 
 
 def _measure(subject: Subject, how: Plan, test_set, stem: Path, made_of: dict) -> Samples:

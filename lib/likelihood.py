@@ -124,9 +124,9 @@ def _score(model, prompt_ids, completion_ids, batch, pad_token_id, temperature) 
         torch.zeros(is_completion.shape).double(),
         torch.zeros(is_completion.shape).double(),
     )
-    rows, columns = is_completion.nonzero(as_tuple=True)
-    for part in torch.arange(len(rows)).split(POSITIONS):  # only completion positions ever become float32
-        at = rows[part], columns[part]
+    scored, columns = is_completion.nonzero(as_tuple=True)
+    for part in torch.arange(len(scored)).split(POSITIONS):  # only completion positions ever become float32
+        at = scored[part], columns[part]
         log_probs = torch.log_softmax(logits[at].float() / temperature, dim=-1)
         targets = ids[:, 1:][at][:, None].to(device)
         token_log_probs[at] = log_probs.gather(-1, targets).squeeze(-1).cpu().double()

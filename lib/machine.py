@@ -34,7 +34,7 @@ class Machine:
     disk_free: int = 0  # where runs go
     cache_free: int = 0  # where the hub's files go
     places: dict[str, str] = dataclasses.field(default_factory=dict)
-    configs: dict[str, dict] = dataclasses.field(default_factory=dict)  # of the models, by name
+    configs: dict[str, memory.Config] = dataclasses.field(default_factory=dict)  # of the models, by name
 
 
 def pins() -> dict[str, str]:
@@ -81,7 +81,7 @@ def _existing(path: Path) -> Path:
     return path if path.exists() else _existing(path.parent)
 
 
-def _places(names: list[str], data: list[str]) -> tuple[dict[str, str], dict[str, dict]]:
+def _places(names: list[str], data: list[str]) -> tuple[dict[str, str], dict[str, memory.Config]]:
     """(where each model and data set is, the models' configurations where they can be read or are known)."""
     pool = ThreadPoolExecutor(max_workers=8)
     asked = {name: pool.submit(_place, name, "model") for name in names}
@@ -121,7 +121,7 @@ def _place(name: str, kind: str) -> str:
     return "hub"
 
 
-def _config(name: str, place: str) -> dict | None:
+def _config(name: str, place: str) -> memory.Config | None:
     """A model's configuration: as stored, or as the kit knows it, since a shape does not need the hub."""
     if name in memory.SHAPES:
         return memory.SHAPES[name]

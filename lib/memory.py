@@ -8,7 +8,7 @@ loss follow one another, so that the peak is what stays plus the largest of the 
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from lib import runs
 from lib.runs import UsageError
@@ -16,7 +16,7 @@ from lib.runs import UsageError
 GIB = 2**30
 CONTEXT = 0.8 * GIB  # assumed: CUDA's own, kernels, the allocator's slack
 POSITIONS = 512  # as in lib.likelihood: positions at a time that become float32
-Config = Mapping[str, object]  # of a model: the values of its config.json
+Config = Mapping[str, Any]  # of a model: the values of its config.json
 
 _QWEN = {"vocab_size": 151_936, "num_hidden_layers": 36, "tie_word_embeddings": True, "max_position_embeddings": 32_768}
 SHAPES: dict[str, dict] = {  # from the models' published config.json

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -83,8 +83,8 @@ class Progress:
 class VllmEngine(NamedTuple):
     """A vLLM model, and the adapter to sample it with."""
 
-    llm: object
-    lora: object | None
+    llm: Any  # vllm.LLM
+    lora: Any  # vllm.lora.request.LoRARequest, or None
     ends: set[int]
 
 

@@ -194,7 +194,7 @@ def _train(run: Path, chosen: Settings, source: models.Source, model, tokenizer)
     if chosen.fixed_length:
         go_on_after_eos(trainer)
     # TRL casts a quantised model's adapter to bfloat16, which is too coarse for AdamW's small updates
-    for parameter in filter(lambda p: p.requires_grad, trainer.model.parameters()):
+    for parameter in filter(lambda p: p.requires_grad, model.parameters()):
         parameter.data = parameter.data.float()
     trainer.remove_callback(ProgressCallback)
     trainer.remove_callback(PrinterCallback)
@@ -239,8 +239,10 @@ def _rows(chosen: Settings, tokenizer):
     return Dataset.from_list(rows), {"train": len(fits)} | about
 
 
-def _save_adapter(checkpoint: Path, run: Path) -> None:
+def _save_adapter(checkpoint: Path | None, run: Path) -> None:
     """The adapter of the last checkpoint, which is that of the last step, becomes the run's."""
+    if checkpoint is None:
+        raise RuntimeError("Training ended without a checkpoint: start it again.")
     partial = run / ".adapter"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()

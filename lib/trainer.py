@@ -7,6 +7,7 @@ import dataclasses
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -64,7 +65,7 @@ FIXED = {
 def grpo_config(chosen, output_dir: Path):
     """TRL's configuration with every field set: ours, or the default of TRL's own class, whatever Unsloth made of it."""
     original = next(c for c in trl.GRPOConfig.__mro__ if c.__module__ == "trl.trainer.grpo_config")
-    values = {
+    values: dict[str, Any] = {
         f.name: f.default if f.default_factory is dataclasses.MISSING else f.default_factory()
         for f in dataclasses.fields(original)
         if f.init and not (f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING)
@@ -123,7 +124,9 @@ class RegimeReward:
         self.end_ids = models.eos_token_ids(model, tokenizer)
         self.last_row: dict[str, float] = {}
 
-    def __call__(self, prompts, completions, completion_ids, gold, problem_id, trainer_state, **_unused) -> list[float]:
+    def __call__(
+        self, prompts, completions, completion_ids, gold, problem_id, trainer_state, **_unused
+    ) -> list[float | None]:
         """R of each completion, [N]. The signature is TRL's, which adds keywords of its own."""
         step = trainer_state.global_step
         texts = [completion[0]["content"] for completion in completions]
