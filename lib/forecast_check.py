@@ -19,19 +19,34 @@ def against_trained(samples: BaseSamples, tempered: pd.DataFrame) -> pd.DataFram
 
     `inside`: the run's accuracy lies in the forecast's interval. `kl_left` is KL(π‖p^α) in nats, what the policy π falls short of
     the optimum of its own objective: log Σ p^α, estimated from the samples, less E_π[α·S_p − S_π]; below 0 it is estimation
-    error. `may_miss` is √(kl_left/2), by how much accuracy can be off then (Pinsker's inequality).
+    error. `kl_start` is KL(p‖p^α), what there was to go. `may_miss` is √(kl_left/2), by how much accuracy can be off then
+    (Pinsker's inequality).
     """
     rows = []
     for _, run in tempered.iterrows():
         (point,) = forecast.forecast(samples, [run["alpha"]])
         value, low, high = point.accuracy or (math.nan,) * 3
-        reached = run["alpha"] * run["reference_logprob"] - run["policy_logprob"]
-        left, trained = forecast.log_partition(samples, run["alpha"]).mean - reached, run["accuracy_sampled"]
+        optimum, trained = forecast.log_partition(samples, run["alpha"]).mean, run["accuracy_sampled"]
+        start = optimum - (run["alpha"] - 1) * samples.log_p.mean()
+        left = optimum - (run["alpha"] * run["reference_logprob"] - run["policy_logprob"])
         miss = math.sqrt(max(0.0, left) / 2)
         rows.append(
-            [run["alpha"], run["seed"], value, low, high, point.refusal, trained, low <= trained <= high, left, miss]
+            [
+                run["alpha"],
+                run["seed"],
+                value,
+                low,
+                high,
+                point.refusal,
+                trained,
+                low <= trained <= high,
+                start,
+                left,
+                miss,
+            ]
         )
-    columns = ["alpha", "seed", "forecast", "low", "high", "refusal", "trained", "inside", "kl_left", "may_miss"]
+    columns = ["alpha", "seed", "forecast", "low", "high", "refusal", "trained", "inside"]
+    columns += ["kl_start", "kl_left", "may_miss"]
     return pd.DataFrame(rows, columns=columns)
 
 

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from lib import forecast_check, sequences, theory
+from lib.runs import ROOT
 from tests.test_forecast import population
 
 ALPHA = 2.0
@@ -33,6 +34,7 @@ def test_a_run_that_arrived_has_nothing_left_and_the_base_has_its_kl():
     (started,) = forecast_check.against_trained(drawn, run(questions, base)).to_dict("records")
     exact = np.mean([theory.kl(p, q) for p, q in zip(base, optimum)])
     assert started["kl_left"] == pytest.approx(exact, abs=0.02) and exact > 0.1
+    assert arrived["kl_start"] == started["kl_start"] == pytest.approx(exact, abs=0.02)
     assert started["may_miss"] == pytest.approx(np.sqrt(exact / 2), abs=0.02)
     assert started["trained"] == pytest.approx(drawn.correct.mean(), abs=0.02)
 
@@ -52,3 +54,14 @@ def test_grouping_needs_four_samples():
     _, drawn = population(0, 10, 3)
     with pytest.raises(ValueError, match="4 or more samples"):
         forecast_check.by_group(drawn, ALPHA, np.zeros(10))
+
+
+def test_the_readme_has_the_committed_numbers():
+    """Of the two tables that `make reproduce PROFILE=forecast` left."""
+    readme, folder = (ROOT / "README.md").read_text(encoding="utf-8"), ROOT / "data" / "results" / "forecast"
+    for base in ("one_wording", "many_wordings"):
+        table = pd.read_csv(folder / f"forecast_check_{base}.csv")
+        assert len(table) == 3
+        for r in table.itertuples():
+            said = f"| {base} | {r.alpha:g} | {r.forecast:.1%} ({r.low:.1%} to {r.high:.1%}) | {r.trained:.1%} | "
+            assert f"{said}{r.kl_left:.3f} of {r.kl_start:.3f} nats |" in readme
