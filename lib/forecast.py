@@ -63,12 +63,12 @@ class Slope(NamedTuple):
 
     With m(T) the level of log p at length T, `between_length` is Cov(r, m(T)): short (or long) answers are likelier, and right more
     or less often. `within_length` is Cov(r, log p − m(T)): what remains among completions of one length. The parts' intervals
-    take m as known.
+    take m as known. Answers have no length: their slope has no parts.
     """
 
     total: Interval
-    between_length: Interval
-    within_length: Interval
+    between_length: Interval | None = None
+    within_length: Interval | None = None
 
 
 def from_table(table: pd.DataFrame, greedy: pd.DataFrame | None = None) -> BaseSamples:
@@ -190,9 +190,14 @@ def log_partition(samples: BaseSamples, alpha: float, seed: int = 0) -> Interval
 
 
 def slope(samples: BaseSamples, kind: str = "completion", seed: int = 0) -> Slope:
-    """The slope of accuracy at α = 1, unbiased, with its parts between and within lengths; `kind` as in `weights`."""
-    if kind not in ("completion", "mean"):
-        raise ValueError(f"The slope is of kind 'completion' or 'mean', not {kind!r}.")
+    """The slope of accuracy at α = 1, unbiased, with its parts between and within lengths; `kind` as in `weights`.
+
+    Of answers it is Cov(r, log f) with the marginal f of a sample's answer, among samples that have one; see `_answer_covariances`.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"Unknown kind {kind!r}: choose one of {', '.join(KINDS)}.")
+    if kind == "answer":
+        return Slope(estimate(_answer_covariances(samples.correct, samples.answer), seed))
     energy = samples.log_p / (samples.length if kind == "mean" else 1.0)
     by_length = _mean_by_length(energy, samples.length)
     parts = [_covariances(samples.correct, values) for values in (energy, by_length, energy - by_length)]
@@ -255,6 +260,31 @@ def _covariances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     count = first.shape[1]
     product = (first - first.mean(axis=1, keepdims=True)) * (second - second.mean(axis=1, keepdims=True))
     return product.sum(axis=1) / (count - 1)
+
+
+def _answer_covariances(correct: np.ndarray, answer: np.ndarray) -> np.ndarray:
+    """Cov(r, log f) within each question, [Q, n] to [Q], where f is the unknown probability of a sample's answer.
+
+    If c of m samples say the same, H(c−1) − H(m−1) with the harmonic numbers H has the mean −Σ (1−f)^k / k over k < m: log f, but
+    for a tail that fades like (1−f)^m (Grassberger's kind of entropy estimate; tested against every draw). In the product of
+    means each factor leaves the other's sample out. A question with fewer than two answered samples counts as 0.
+    """
+    count = answer.shape[1]
+    harmonic = np.concatenate([[0.0], np.cumsum(1.0 / np.arange(1, count + 1))])
+    covariances = np.zeros(len(answer))
+    for q, (right, said) in enumerate(zip(correct, answer)):
+        r, said = right[said >= 0], said[said >= 0]
+        if (m := len(said)) < 2:
+            continue
+        same = said[:, None] == said[None, :]
+        c = same.sum(axis=1)
+        together = r @ (harmonic[c - 1] - harmonic[m - 1]) / m
+        without = (
+            harmonic[c[None, :] - 1 - (same & ~np.eye(m, dtype=bool))] - harmonic[m - 2]
+        )  # [i, j]: of j, without i
+        np.fill_diagonal(without, 0.0)
+        covariances[q] = together - r @ without.sum(axis=1) / (m * (m - 1))
+    return covariances
 
 
 def estimate(values: np.ndarray, seed: int = 0) -> Interval:

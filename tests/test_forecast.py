@@ -1,6 +1,7 @@
 """The forecast against hand-weighted samples, and against exact p^α of sequence models."""
 
 import dataclasses
+import itertools
 import math
 
 import numpy as np
@@ -194,6 +195,26 @@ def test_the_slope_is_the_derivative_of_the_forecast():
     _, drawn = population(7, 30, 16)
     up, down = ((forecast.weights(drawn, a) * drawn.correct).sum(axis=1).mean() for a in (1 + 1e-5, 1 - 1e-5))
     assert forecast.slope(drawn).total.mean == pytest.approx((up - down) / 2e-5 * 16 / 15, rel=1e-4)
+
+
+def test_the_slope_of_answers_against_every_draw():
+    """Three answers, one without: the mean over all draws of four samples, weighted by their probability, is the covariance but
+    for the series' tail, term by term."""
+    f, r = np.array([0.5, 0.3, 0.2]), np.array([1.0, 0.0, 1.0])
+    for n in (2, 4):
+        draws = np.array(list(itertools.product(range(3), repeat=n)))
+        found = forecast._answer_covariances(r[draws], draws)
+        mean = np.prod(f[draws], axis=1) @ found
+        log_f = {m: -sum(((1 - f) ** k / k for k in range(1, m)), np.zeros(3)) for m in (n, n - 1)}
+        assert mean == pytest.approx(f @ (r * log_f[n]) - (f @ r) * (f @ log_f[n - 1]), abs=1e-12)
+    rng = np.random.default_rng(0)
+    many = rng.choice(3, size=(400, 64), p=f)
+    exact = f @ (r * np.log(f)) - (f @ r) * (f @ np.log(f))
+    slope = forecast.slope(samples(np.full((400, 64), -1.0), r[many], answer=many), "answer")
+    assert slope.total.low < exact < slope.total.high and slope.between_length is None
+    silent = np.where(np.arange(64) % 2, many, -1)
+    halved = forecast.slope(samples(np.full((400, 64), -1.0), r[many], answer=silent), "answer").total
+    assert halved.low < exact < halved.high and forecast._answer_covariances(np.ones((1, 3)), -np.ones((1, 3))) == 0
 
 
 def point(alpha, value=None, half=0.02, refusal=""):
