@@ -7,7 +7,7 @@ import itertools
 import sys
 from typing import NamedTuple
 
-from lib import evaluate, hours, machine, memory, models, runs, train
+from lib import evaluate, hours, machine, memory, models, runs, tiny, train
 from lib.machine import Machine
 from lib.memory import GIB
 from lib.runs import UsageError
@@ -30,7 +30,7 @@ def judge(found: Machine, profile: str) -> list[Finding]:
     """What a machine means for a profile, one finding or more for each thing it needs."""
     described = runs.load_profile(profile)
     findings = [*_software(found), *_hub(found, profile)]
-    findings += _gpu(found, described, profile) if runs.needs_gpu(described) else [Finding("ok", "It needs no GPU.")]
+    findings += _gpu(found, described, profile) if runs.needs_gpu(described) else _no_gpu(found)
     return [*findings, *_room(found, described, profile)]
 
 
@@ -88,6 +88,15 @@ def needs(profile: str) -> tuple[list[str], list[str]]:
     return names, list(data)
 
 
+def _no_gpu(found: Machine) -> list[Finding]:
+    """It runs anywhere; on a GPU, which of the other profiles would fit."""
+    findings = [Finding("ok", "It needs no GPU.")]
+    if found.gpu is not None:
+        fits = ", ".join(name for name in profiles() if _would_fit(found, name)) or "none"
+        findings.append(Finding("note", f"{found.gpu} is there; profiles that would fit into its free memory: {fits}."))
+    return findings
+
+
 def _gpu(found: Machine, described: dict, profile: str) -> list[Finding]:
     if found.gpu is None:
         if found.driver:
@@ -114,13 +123,18 @@ def _gpu(found: Machine, described: dict, profile: str) -> list[Finding]:
 
 
 def _known(found: Machine, described: dict) -> bool:
-    return all(model in found.configs for model in runs.profile_models(described))
+    """Whether the shapes of all models are known, and of a kind that can be reckoned with."""
+    configs = [found.configs.get(model, {}) for model in runs.profile_models(described)]
+    return all(config.get("model_type") in memory.KINDS for config in configs)
 
 
 def _fits(found: Machine, profile: str, model: str) -> Finding:
     """Whether a model's runs fit into what is free of the GPU."""
-    if model not in found.configs:
-        return Finding("note", f"The memory of {model} is not known: its configuration cannot be read.")
+    if found.configs.get(model, {}).get("model_type") not in memory.KINDS:
+        return Finding(
+            "note",
+            f"The memory that {model} takes is not known: its configuration cannot be read, or is new to this kit.",
+        )
     chosen, config = train.settings(profile, model=model, regime="task"), found.configs[model]
     vllm_on = found.gpu_memory if found.vllm and chosen.engine != "huggingface" else 0
     try:
@@ -159,10 +173,11 @@ def _would_fit(found: Machine, profile: str) -> bool:
 def _disk(found: Machine, profile: str, model: str) -> float:
     """Bytes of disk that a model's runs take: each checkpoint has the adapter and two moments in float32, each run its samples."""
     count = sum(row["model"] == model for row in runs.profile_runs(runs.load_profile(profile)).values())
-    if model not in found.configs or found.places.get(model) == "local":
+    config = found.configs.get(model, {})
+    if config.get("model_type") not in memory.KINDS or model in tiny.BASES:
         return count * SAMPLES / 10
     chosen = train.settings(profile, model=model, regime="task")
-    adapter = memory.adapter_parameters(memory.shape(found.configs[model]), chosen.lora_rank)
+    adapter = memory.adapter_parameters(memory.shape(config), chosen.lora_rank)
     return count * (SAMPLES + 12 * adapter * (chosen.keep_checkpoints + 1))
 
 
@@ -174,7 +189,8 @@ def _room(found: Machine, described: dict, profile: str) -> list[Finding]:
         advice = "Free some, or set KIT_HOME to a larger disk."
         sentence = f"Runs may take {needed / GIB:.1f} GiB of disk, but {found.disk_free / GIB:.1f} are free."
         findings.append(Finding("problem", sentence, advice))
-    coming = [n for n in runs.profile_models(described) if found.places.get(n) == "hub" and n in found.configs]
+    hub = [name for name in runs.profile_models(described) if found.places.get(name) == "hub"]
+    coming = [name for name in hub if found.configs.get(name, {}).get("model_type") in memory.KINDS]
     weights = sum(2 * sum(memory.parameters(memory.shape(found.configs[name]))) for name in coming)
     if found.cache_free < weights:
         sentence = (

@@ -16,6 +16,7 @@ from lib.runs import UsageError
 GIB = 2**30
 CONTEXT = 0.8 * GIB  # assumed: CUDA's own, kernels, the allocator's slack
 POSITIONS = 512  # as in lib.likelihood: positions at a time that become float32
+KINDS = ("llama", "qwen2", "qwen3")  # types of models whose memory can be predicted
 Config = Mapping[str, Any]  # of a model: the values of its config.json
 
 _QWEN = {"vocab_size": 151_936, "num_hidden_layers": 36, "tie_word_embeddings": True, "max_position_embeddings": 32_768}
@@ -83,8 +84,8 @@ class Shape(NamedTuple):
 def shape(config: Config) -> Shape:
     """The sizes in a configuration; raises UsageError for an architecture that is none of Llama's kind."""
     kind = str(config.get("model_type"))
-    if kind not in ("llama", "qwen2", "qwen3"):
-        raise UsageError(f"The memory of a model of type {kind!r} cannot be predicted: choose llama, qwen2 or qwen3.")
+    if kind not in KINDS:
+        raise UsageError(f"The memory of a model of type {kind!r} cannot be predicted, only of {', '.join(KINDS)}.")
     heads, hidden = int(config["num_attention_heads"]), int(config["hidden_size"])
     head = int(config.get("head_dim") or hidden // heads)
     key = int(config.get("num_key_value_heads") or heads) * head

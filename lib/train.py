@@ -142,12 +142,15 @@ def finished(run: Path) -> bool:
 
 
 def _refuse_what_does_not_fit(chosen: Settings, source: models.Source) -> None:
-    """Raises UsageError if there is a GPU and the run would not fit into what is free of it."""
+    """Raises UsageError if there is a GPU and the run would not fit into what is free of it, as far as that can be told."""
     import torch
 
     if torch.cuda.is_available():
         free, total = torch.cuda.mem_get_info()
         config = memory.config_of(source)
+        if config.get("model_type") not in memory.KINDS:
+            print(f"Whether {source.name} fits cannot be told: it is none of {', '.join(memory.KINDS)}.")
+            return
         memory.refuse_what_does_not_fit(config, chosen, free, total if chosen.samples_with_vllm() else 0)
 
 

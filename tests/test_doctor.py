@@ -65,6 +65,8 @@ def test_every_recording_is_judged():
             "PROBLEM  There is no GPU. Use a machine with one, or a profile without: cpu, forecast, quick",
         ),
         ("laptop", "quick", "It needs no GPU."),
+        ("rtx4090", "quick", "profiles that would fit into its free memory: gpu24."),
+        ("busy_rtx4090", "quick", "profiles that would fit into its free memory: none."),
         ("cpu_torch", "gpu24", "There is a GPU, but this build of torch cannot use it. Install the CUDA build"),
         ("rtx4090", "gpu24", "is predicted to take 1"),
         ("rtx4090", "gpu24", "GPU-hours, by data sheets; nothing was measured. vLLM makes generation faster"),
@@ -123,6 +125,14 @@ def test_this_machine_can_run_the_quick_profile_and_the_exit_status_says_so():
         result = subprocess.run(command, cwd=runs.ROOT, capture_output=True, text=True)
         assert result.returncode == status, result.stdout + result.stderr
     assert "There is no profile 'nope'" in result.stderr and "Traceback" not in result.stderr
+
+
+def test_a_model_of_another_kind_is_not_held_up(monkeypatch):
+    """Nothing is known about its memory: that is said, and it may be tried."""
+    name = "unsloth/Llama-3.2-3B-Instruct"
+    found = dataclasses.replace(recorded("h100"), configs={name: {"model_type": "gemma3"}})
+    findings = doctor.judge(found, "gpu48")
+    assert doctor.can_run(findings) and f"The memory that {name} takes is not known" in doctor.report(findings, "gpu48")
 
 
 def test_a_gpu_profile_is_refused_before_it_starts(monkeypatch, capsys):

@@ -153,5 +153,5 @@ def test_positions_are_those_of_the_scoring_passes():
 
 
 def test_an_unknown_architecture_is_refused():
-    with pytest.raises(UsageError, match="of type 'mamba' cannot be predicted"):
+    with pytest.raises(UsageError, match="of type 'mamba' cannot be predicted, only of llama, qwen2, qwen3"):
         memory.shape({"model_type": "mamba"})
