@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from lib import doctor, hours, machine, memory, reproduce, runs
+from lib import doctor, evaluate, hours, machine, memory, reproduce, runs
 from lib.machine import Machine
 from lib.runs import UsageError
 
@@ -156,6 +156,12 @@ def test_hours_by_hand():
     assert hours.of_step(config, chosen, on, "vllm") < hours.of_step(config, chosen, on, "huggingface")
     low, high = hours.of_profile("gpu24", {name: config}, "NVIDIA GeForce RTX 4090", vllm=False)
     assert high == pytest.approx(4 * low) and 2 < low < 24 < high < 100
+    (first, second), step = evaluate.plans("gpu24", name), hours.of_step(config, chosen, on, "huggingface")
+    tokens = 500 * 5 * (512 + 0.4 * 1536)
+    by_hand = 500 * 5 / 64 * 1536 * 0.04 + 2 * 3_085_938_688 * tokens * 2 / (165e12 * 0.3)
+    each = hours.of_evaluation(config, chosen, first, on, "huggingface")
+    assert each == pytest.approx(by_hand, rel=1e-3) == hours.of_evaluation(config, chosen, second, on, "huggingface")
+    assert (low * high) ** 0.5 * 3600 == pytest.approx(5 * 80 * step + 6 * 2 * each)  # five runs and their base, twice
     assert hours.of_profile("gpu24", {name: config}, "GeForce GTX 1080", vllm=False) is None
 
 
