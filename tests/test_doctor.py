@@ -68,7 +68,7 @@ def test_every_recording_is_judged():
         ("rtx4090", "quick", "profiles that would fit into its free memory: gpu24."),
         ("busy_rtx4090", "quick", "profiles that would fit into its free memory: none."),
         ("cpu_torch", "gpu24", "There is a GPU, but this build of torch cannot use it. Install the CUDA build"),
-        ("rtx4090", "gpu24", "is predicted to take 1"),
+        ("rtx4090", "gpu24", "is predicted to take 14.9 GiB at the peak"),  # the README says so
         ("rtx4090", "gpu24", "GPU-hours, by data sheets; nothing was measured. vLLM makes generation faster"),
         ("rtx4090", "gpu80", "but 23.1 GiB of GPU memory are free: "),
         ("rtx4090", "gpu80", "These profiles fit: gpu24."),
