@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from lib import memory
+from lib.memory import POSITIONS
 from lib.runs import UsageError
 
-POSITIONS = 512  # positions at a time whose logits are turned into float32 log-probabilities
 LOGIT_SHARE = 0.15  # of a GPU's memory that logits may take, these float32 copies included
 
 
@@ -47,9 +48,8 @@ def token_limit(vocabulary: int, device_bytes: int) -> int:
 
 
 def _device_bytes(model) -> int | None:
-    """The memory of the GPU that a model is on; None on a CPU."""
-    device = next(model.parameters()).device
-    return torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else None
+    """The memory that there is on the GPU that a model is on; None on a CPU."""
+    return memory.of_gpu()[1] if next(model.parameters()).is_cuda else None
 
 
 @contextlib.contextmanager
@@ -109,6 +109,17 @@ def sequence_scores(
     return SequenceScores(logprob, entropy)
 
 
+def _logits(model, ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+    """The logits [B, L, V] of a padded batch, in the model's own type.
+
+    The model inside the adapter's wrapper is called, whose layers hold the adapter, because a trainer makes the wrapper cast
+    every logit to float32.
+    """
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    device = next(inner.parameters()).device
+    return inner(input_ids=ids.to(device), attention_mask=attention_mask.to(device), use_cache=False).logits
+
+
 def _score(model, prompt_ids, completion_ids, batch, pad_token_id, temperature) -> list[tuple[float, float]]:
     """(log-probability, mean entropy) of each sequence of one right-padded micro-batch."""
     rows = [torch.tensor([*prompt_ids[i], *completion_ids[i]], dtype=torch.long) for i in batch]
@@ -118,8 +129,7 @@ def _score(model, prompt_ids, completion_ids, batch, pad_token_id, temperature) 
     attention_mask = (positions < lengths[:, None]).long()
     starts = torch.tensor([len(prompt_ids[i]) for i in batch])
     is_completion = ((positions >= starts[:, None]) & (positions < lengths[:, None]))[:, 1:]
-    device = next(model.parameters()).device
-    logits = model(input_ids=ids.to(device), attention_mask=attention_mask.to(device)).logits[:, :-1]
+    logits = _logits(model, ids, attention_mask)[:, :-1]
     token_log_probs, token_entropies = (
         torch.zeros(is_completion.shape).double(),
         torch.zeros(is_completion.shape).double(),
@@ -128,7 +138,7 @@ def _score(model, prompt_ids, completion_ids, batch, pad_token_id, temperature) 
     for part in torch.arange(len(scored)).split(POSITIONS):  # only completion positions ever become float32
         at = scored[part], columns[part]
         log_probs = torch.log_softmax(logits[at].float() / temperature, dim=-1)
-        targets = ids[:, 1:][at][:, None].to(device)
+        targets = ids[:, 1:][at][:, None].to(logits.device)
         token_log_probs[at] = log_probs.gather(-1, targets).squeeze(-1).cpu().double()
         token_entropies[at] = -(log_probs.exp() * log_probs).nansum(-1).cpu().double()
     sums = token_log_probs.sum(1)

@@ -49,7 +49,7 @@ def inspect(names: list[str], data: list[str]) -> Machine:
 
     places, configs = _places(names, data)
     cuda = torch.cuda.is_available()
-    free, total = torch.cuda.mem_get_info() if cuda else (0, 0)
+    free, total = memory.of_gpu() if cuda else (0, 0)
     cache = Path(os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface"))
     return Machine(
         python=platform.python_version(),

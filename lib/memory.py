@@ -15,7 +15,7 @@ from lib.runs import UsageError
 
 GIB = 2**30
 CONTEXT = 0.8 * GIB  # assumed: CUDA's own, kernels, the allocator's slack
-POSITIONS = 512  # as in lib.likelihood: positions at a time that become float32
+POSITIONS = 512  # positions at a time whose logits a scoring pass turns into float32 log-probabilities
 KINDS = ("llama", "qwen2", "qwen3")  # types of models whose memory can be predicted
 Config = Mapping[str, Any]  # of a model: the values of its config.json
 
@@ -190,6 +190,19 @@ def largest_fitting(config: Config, settings, free: float, vllm_on: float = 0) -
                     changed = [f"{name} {value}" for name, value in values.items() if value != getattr(settings, name)]
                     return ", ".join(changed) or "these settings"
     return None
+
+
+def of_gpu() -> tuple[int, int]:
+    """(free, total) bytes of the GPU for this process, within a cap of `torch.cuda.set_per_process_memory_fraction`.
+
+    What torch's allocator holds without using it counts as free. Needs a GPU.
+    """
+    import torch
+
+    free, total = torch.cuda.mem_get_info()
+    reserved, used = torch.cuda.memory_reserved(), torch.cuda.memory_allocated()
+    cap = int(total * torch.cuda.get_per_process_memory_fraction())
+    return min(free + reserved, cap) - used, cap
 
 
 def config_of(source) -> Config:

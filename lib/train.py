@@ -146,7 +146,9 @@ def _refuse_what_does_not_fit(chosen: Settings, source: models.Source) -> None:
     import torch
 
     if torch.cuda.is_available():
-        free, total = torch.cuda.mem_get_info()
+        if chosen.backend == "unsloth":
+            models.import_unsloth()  # it sets up CUDA's allocator, which is too late once CUDA has been asked
+        free, total = memory.of_gpu()
         config = memory.config_of(source)
         if config.get("model_type") not in memory.KINDS:
             print(f"Whether {source.name} fits cannot be told: it is none of {', '.join(memory.KINDS)}.")

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+import transformers
 
 from lib import memory, models, runs
 from tests.bench import gpu
@@ -34,7 +35,7 @@ def test_what_fails_is_recorded_and_what_is_there_is_skipped(tmp_path):
             return {"error": "out of memory"}
         seconds = 2.0 if case.regime == "tempered" else 1.6
         memory = {"unsloth": 6.0, "plain": 10.0}[case.backend]
-        return {"seconds": seconds * memory, "peak_reserved_gib": memory, "predicted_gib": 9.0}
+        return {"seconds": seconds * memory, "peak_gib": memory, "predicted_gib": 9.0}
 
     cases = [
         gpu.Case("m", "tempered", "unsloth"),
@@ -70,9 +71,30 @@ def test_random_weights_in_a_shape_load_train_and_have_a_tokenizer_of_their_size
         assert len(tokenizer) == 300 and tokenizer.pad_token_id != tokenizer.eos_token_id
         assert len(models.prompt_ids(tokenizer, [[{"role": "user", "content": "12+34"}]])[0]) < gpu.PROMPT
     case = dataclasses.replace(TINY, model=str(folder))
-    monkeypatch.setattr(gpu, "random_weights", lambda model: folder)
+    monkeypatch.setattr(gpu, "weights_of", lambda model: str(folder))
     settings = gpu.settings_of(case)
     assert settings.model == str(folder) and settings.max_prompt_tokens + settings.max_completion_tokens == 96
+
+
+def test_weights_that_were_not_written_to_their_end_do_not_count(tmp_path, monkeypatch):
+    """A build that breaks off leaves no folder; the next one does not mind what it left; a case reports what broke."""
+    shape = dict(memory.SHAPES[gpu.QWEN], hidden_size=64, intermediate_size=96, num_hidden_layers=1, vocab_size=300)
+    shape |= {"num_attention_heads": 4, "num_key_value_heads": 2}
+    folder = tmp_path / "weights"
+
+    def full(*_arguments, **_keywords):
+        raise OSError("No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
+        patch.setattr(transformers.PreTrainedTokenizerFast, "save_pretrained", full)
+        gpu.build(shape, folder)
+    assert not folder.exists() and list(tmp_path.iterdir())
+    assert gpu.build(shape, folder) == folder
+    assert [path.name for path in tmp_path.iterdir()] == ["weights"] and (folder / "tokenizer.json").exists()
+
+    monkeypatch.setattr(gpu, "WEIGHTS", tmp_path / "none")
+    monkeypatch.setattr(gpu, "_call", lambda arguments, _: ("", "disk full") if arguments[0] == "build" else ("", None))
+    assert gpu.run_case(dataclasses.replace(TINY, model=gpu.QWEN), 1) == {"error": "building the weights: disk full"}
 
 
 def test_the_cases_are_those_of_the_issue():

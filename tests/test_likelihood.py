@@ -22,7 +22,8 @@ class FixedLogits(torch.nn.Module):
         self.logits = torch.nn.Parameter(torch.log(torch.tensor([1e-30, 0.5, 0.25, 0.25])))
         self.calls = []
 
-    def forward(self, input_ids, attention_mask):
+    def forward(self, input_ids, attention_mask, use_cache):
+        assert not use_cache  # a cache would only take memory
         self.calls.append(tuple(input_ids.shape))
         return SimpleNamespace(logits=self.logits.expand(*input_ids.shape, -1))
 

@@ -146,10 +146,26 @@ def test_vllm_keeps_its_share_and_generation_needs_no_more():
     assert beside.total == stays + beside.vllm + max(alone.likelihood, alone.loss)
 
 
-def test_positions_are_those_of_the_scoring_passes():
-    from lib import likelihood
+@pytest.mark.parametrize(
+    "used, reserved, other, share, expected",
+    [
+        (0, 0, 0, 1.0, (80, 80)),
+        (10, 15, 0, 1.0, (70, 80)),  # what the allocator holds without using it is free
+        (10, 15, 20, 1.0, (50, 80)),  # another process has 20
+        (0, 0, 0, 0.3, (24, 24)),
+        (10, 15, 0, 0.3, (14, 24)),
+        (0, 0, 70, 0.3, (10, 24)),  # less is left than the cap
+    ],
+)
+def test_what_is_free_keeps_to_a_cap(used, reserved, other, share, expected, monkeypatch):
+    """A stand-in for a GPU of 80 bytes."""
+    import torch
 
-    assert memory.POSITIONS == likelihood.POSITIONS
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (80 - reserved - other, 80))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda: reserved)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda: used)
+    monkeypatch.setattr(torch.cuda, "get_per_process_memory_fraction", lambda: share)
+    assert memory.of_gpu() == expected
 
 
 def test_an_unknown_architecture_is_refused():

@@ -42,6 +42,25 @@ assert not [name for name in sys.modules if name.startswith("unsloth")], "Unslot
 print(json.dumps(scores))
 """
 
+PREPARED = """
+import torch
+from accelerate import Accelerator
+from lib import likelihood, models
+model, _ = models.load(models.resolve("many_wordings"), 96, load_in_4bit=False, backend="plain")
+model = models.add_adapter(model.bfloat16(), 4, 8, 0, backend="plain")
+model = Accelerator(mixed_precision="bf16", cpu=True).prepare_model(model)  # what a trainer does with bf16
+ids = torch.tensor([[1, 5, 6, 7]])
+wrapped = model(input_ids=ids).logits
+ours = likelihood._logits(model, ids, torch.ones_like(ids))
+assert wrapped.dtype == torch.float32, f"the trap is gone: {wrapped.dtype}"
+assert ours.dtype == torch.bfloat16, ours.dtype
+"""
+
+
+def test_scoring_a_prepared_model_makes_no_float32_copy_of_all_logits():
+    result = subprocess.run([sys.executable, "-c", PREPARED], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
 
 def test_the_plain_backend_is_the_same_model_without_unsloth(policy):
     model, tokenizer = policy

@@ -228,8 +228,9 @@ def test_on_a_gpu_what_does_not_fit_is_refused_before_it_is_loaded(tmp_path, mon
     """A stand-in for a GPU with half a GiB free; a model of a kind that is not known may be tried."""
     import torch
 
+    models.import_unsloth()  # before a GPU is made up
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (2**29, 2**34))
+    monkeypatch.setattr(train.memory, "of_gpu", lambda: (2**29, 2**34))
     monkeypatch.setattr(models, "vllm_is_there", lambda: False)
     monkeypatch.setattr(models, "load", lambda *_: pytest.fail("a model was loaded"))
     with pytest.raises(UsageError, match="but 0.5 GiB of GPU memory are free: none of its settings makes it fit"):

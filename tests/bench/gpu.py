@@ -2,14 +2,17 @@
 
 Models are a tiny base, and random weights in the shapes of the 3 B models, which is enough for speed and memory. Random weights
 hardly ever write EOS, so every completion runs to its full length: the worst case. Each case runs in a process of its own, and is
-saved when it ends; what is there is not run again without --again.
+saved when it ends; what is there is not run again without --again. Memory is what CUDA itself takes plus the allocator's peak, so
+that nothing else may run on the GPU meanwhile.
 """
 
 import argparse
 import contextlib
 import dataclasses
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -56,16 +59,16 @@ def cases() -> list[Case]:
     return [*small, full, *pairs[:2], plain[0], *pairs[2:], plain[1], *rest]
 
 
-def random_weights(model: str) -> Path:
-    """A folder with random weights in a model's shape, and a tokenizer of its size: the tiny bases' with unused tokens."""
-    folder = WEIGHTS / model.replace("/", "--")
-    if (folder / "config.json").exists():
-        return folder
-    return build(memory.SHAPES[model], folder)
+def weights_of(model: str) -> str:
+    """A tiny base's name, or the folder of random weights in a model's shape."""
+    return model if model in tiny.BASES else str(WEIGHTS / model.replace("/", "--"))
 
 
 def build(config: dict, folder: Path) -> Path:
-    """Writes such a folder for any configuration."""
+    """A folder with random weights of a configuration, and a tokenizer of its size: the tiny bases' with unused tokens.
+
+    It appears when it is whole.
+    """
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -75,9 +78,11 @@ def build(config: dict, folder: Path) -> Path:
     with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
         made = AutoModelForCausalLM.from_config(AutoConfig.for_model(**config | ids), dtype=torch.bfloat16)
     made.generation_config.eos_token_id = tokenizer.eos_token_id
-    made.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    made.save_pretrained(partial)
+    tokenizer.save_pretrained(partial)
+    return partial.rename(folder)
 
 
 class Clock:
@@ -162,9 +167,8 @@ def instrument(clock: Clock) -> list[dict[str, float]]:
 
 def settings_of(case: Case) -> train.Settings:
     """The training settings of a case."""
-    folder = case.model if case.model in tiny.BASES else str(random_weights(case.model))
     return train.Settings(
-        model=folder, regime=case.regime, backend=case.backend, engine="huggingface", steps=case.steps + 1,
+        model=weights_of(case.model), regime=case.regime, backend=case.backend, engine="huggingface", steps=case.steps + 1,
         train_problems=64, prompts_per_step=case.prompts, completions_per_prompt=case.completions,
         micro_batch=case.micro_batch, max_prompt_tokens=PROMPT, max_completion_tokens=case.tokens - PROMPT,
         token_budget=8192, lora_rank=32, lora_alpha=64, warmup_steps=0, save_every=100,
@@ -173,6 +177,8 @@ def settings_of(case: Case) -> train.Settings:
 
 def measure(case: Case) -> dict:
     """Runs a case in this process: mean seconds a step by part, tokens a second, peak and predicted memory in GiB."""
+    if case.backend == "unsloth":
+        models.import_unsloth()
     import torch
 
     cuda = torch.cuda.is_available()
@@ -180,8 +186,6 @@ def measure(case: Case) -> dict:
         total = torch.cuda.get_device_properties(0).total_memory
         torch.cuda.set_per_process_memory_fraction(min(1.0, case.cap * 1e9 / total))
     settings = settings_of(case)
-    if case.backend == "unsloth":
-        models.import_unsloth()
     rows = instrument(Clock())
     with tempfile.TemporaryDirectory() as folder:
         train.train(Path(folder) / "run", settings)
@@ -193,21 +197,32 @@ def measure(case: Case) -> dict:
         memory.predict(memory.config_of(models.resolve(settings.model)), settings).total / memory.GIB
     )
     if cuda:
-        peaks = {"allocated": torch.cuda.max_memory_allocated(), "reserved": torch.cuda.max_memory_reserved()}
-        found |= {f"peak_{name}_gib": value / memory.GIB for name, value in peaks.items()}
+        free, total = torch.cuda.mem_get_info()
+        context, reserved = total - free - torch.cuda.memory_reserved(), torch.cuda.max_memory_reserved()
+        sizes = {"context": context, "peak_allocated": torch.cuda.max_memory_allocated(), "peak": context + reserved}
+        found |= {f"{name}_gib": value / memory.GIB for name, value in sizes.items()}
     return found
 
 
-def run_case(case: Case, seconds: float) -> dict:
-    """Measures a case in a process of its own; what goes wrong becomes its `error`."""
-    command = [sys.executable, "-m", "tests.bench.gpu", "one", json.dumps(dataclasses.asdict(case))]
+def _call(arguments: list[str], seconds: float) -> tuple[str, str | None]:
+    """(what this module printed in a process of its own, what went wrong). Both backends get the allocator that Unsloth takes."""
+    command = [sys.executable, "-m", "tests.bench.gpu", *arguments]
+    environment = {"PYTORCH_ALLOC_CONF": "expandable_segments:True"} | os.environ
     try:
-        done = subprocess.run(command, cwd=runs.ROOT, capture_output=True, text=True, timeout=seconds)
+        done = subprocess.run(command, cwd=runs.ROOT, env=environment, capture_output=True, text=True, timeout=seconds)
     except subprocess.TimeoutExpired:
-        return {"error": f"not done after {seconds:.0f} s"}
-    if done.returncode:
-        return {"error": (done.stderr.strip().splitlines() or ["no message"])[-1][:500]}
-    return json.loads(done.stdout.strip().splitlines()[-1])
+        return "", f"not done after {seconds:.0f} s"
+    return done.stdout, (done.stderr.strip().splitlines() or ["no message"])[-1][:500] if done.returncode else None
+
+
+def run_case(case: Case, seconds: float) -> dict:
+    """Measures a case; what goes wrong becomes its `error`. Weights are built in another process: they leave nothing behind."""
+    if case.model in memory.SHAPES and not Path(weights_of(case.model)).exists():
+        _, error = _call(["build", case.model], seconds)
+        if error:
+            return {"error": f"building the weights: {error}"}
+    printed, error = _call(["one", json.dumps(dataclasses.asdict(case))], seconds)
+    return {"error": error} if error else json.loads(printed.strip().splitlines()[-1])
 
 
 def ratios(found: dict[str, dict]) -> dict[str, float]:
@@ -219,10 +234,10 @@ def ratios(found: dict[str, dict]) -> dict[str, float]:
             base = known.get(dataclasses.replace(case, **{field: other}))
             if base is not None and getattr(case, field) != other:
                 made[f"seconds: {case.name} / {other}"] = result["seconds"] / base["seconds"]
-                if field == "backend" and "peak_reserved_gib" in result:
-                    made[f"memory: {case.name} / {other}"] = result["peak_reserved_gib"] / base["peak_reserved_gib"]
-        if "peak_reserved_gib" in result:
-            made[f"predicted / measured memory: {case.name}"] = result["predicted_gib"] / result["peak_reserved_gib"]
+                if field == "backend" and "peak_gib" in result:
+                    made[f"memory: {case.name} / {other}"] = result["peak_gib"] / base["peak_gib"]
+        if "peak_gib" in result:
+            made[f"predicted / measured memory: {case.name}"] = result["predicted_gib"] / result["peak_gib"]
     return made
 
 
@@ -245,6 +260,9 @@ def main(arguments: list[str]) -> None:
     """The command line; raises SystemExit with a sentence where there is no GPU."""
     if arguments[:1] == ["one"]:
         print(json.dumps(measure(Case(**json.loads(arguments[1])))))
+        return
+    if arguments[:1] == ["build"]:
+        build(memory.SHAPES[arguments[1]], Path(weights_of(arguments[1])))
         return
     parser = argparse.ArgumentParser(prog="python -m tests.bench.gpu", description=__doc__)
     parser.add_argument("--only", default="", help="cases whose name contains this")
