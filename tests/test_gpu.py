@@ -17,7 +17,7 @@ import pytest
 from lib import likelihood, memory, models, problems, runs, sample, train
 from lib.runs import UsageError
 from tests.bench import gpu
-from tests.test_train import SMALL
+from tests.test_train import SMALL, rescored
 
 pytestmark = pytest.mark.gpu
 
@@ -69,28 +69,27 @@ def test_the_sampler_knows_its_own_log_probability_and_repeats_itself(scored):
 
 @pytest.mark.parametrize("backend", train.BACKENDS)
 def test_a_run_trains_and_its_adapter_is_the_policy_that_was_trained(backend, tmp_path):
-    """In a process of its own: backends do not share one. What the reloaded adapter scores is what the last step would have."""
+    """The adapter of the last step but one scores that step's completions as the policy did; `plain` never imports Unsloth."""
     chosen = dataclasses.replace(
-        SMALL, model="one_wording", backend=backend, steps=12, regime="sharpen", learning_rate=1e-3
+        SMALL, model="one_wording", backend=backend, steps=12, regime="sharpen", learning_rate=5e-3
     )
     assert _train(tmp_path / "run", chosen).wait() == 0
     rows = runs.read_lines(tmp_path / "run" / "metrics.jsonl")
     assert len(rows) == 12 and rows[0]["kl"] == 0 and np.isfinite([row["grad_norm"] for row in rows]).all()
-    if backend == "unsloth":
-        model, tokenizer = models.load(models.resolve("one_wording"), 96)
-        model = models.load_adapter(model, tokenizer, tmp_path / "run" / "adapter")
-        asked = models.prompt_ids(tokenizer, [p.messages for p in problems.load("arithmetic", "test", 16)])
-        drawn = [c.ids for c in sample.sample(model, tokenizer, asked, sample.Sampler())]
-        sums = [likelihood.sequence_scores(model, asked, drawn, tokenizer.pad_token_id, reference=r) for r in (0, 1)]
-        assert np.abs(sums[0].logprob - sums[1].logprob).max() > 0.01
+    again, then = rescored(tmp_path / "run", 11)
+    np.testing.assert_allclose(again, then, atol=LOGPROB)
+    assert abs(rows[11]["kl"]) > 2 * LOGPROB  # so that the base would not pass for the policy
 
 
 def _train(folder, chosen) -> subprocess.Popen:
     code = f"""
+import sys
 from pathlib import Path
 from lib.train import Settings, train
 if __name__ == "__main__":
     train(Path({str(folder)!r}), {chosen!r})
+    imported = [name for name in sys.modules if name.startswith("unsloth")]
+    assert bool(imported) == ({chosen.backend!r} == "unsloth"), imported
 """
     path = folder.with_suffix(".py")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -133,6 +132,18 @@ def test_a_run_that_does_not_fit_is_refused_before_the_model_is_loaded(tmp_path,
     huge = dataclasses.replace(SMALL, prompts_per_step=4096, completions_per_prompt=64, max_completion_tokens=100_000)
     with pytest.raises(UsageError, match="is predicted to take .* GiB of GPU memory are free"):
         train.train(tmp_path / "run", dataclasses.replace(huge, micro_batch=4096))
+
+
+def test_a_cap_on_the_process_is_what_counts_as_there():
+    import torch
+
+    before = torch.cuda.get_per_process_memory_fraction()
+    try:
+        torch.cuda.set_per_process_memory_fraction(0.25)
+        free, total = memory.of_gpu()
+    finally:
+        torch.cuda.set_per_process_memory_fraction(before)
+    assert 0 < free <= total == pytest.approx(0.25 * torch.cuda.mem_get_info()[1], rel=0.01)
 
 
 @pytest.mark.parametrize("shape", [QWEN_SMALL])

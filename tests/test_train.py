@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib import models, regimes, runs, train
+from lib import likelihood, models, problems, regimes, runs, train
 from lib.runs import UsageError
 
 SMALL = train.Settings(
@@ -95,6 +95,32 @@ def test_the_loss_is_rloos(run):
         problems_of_groups = frame["problem_id"].to_numpy().reshape(-1, group)
         assert (problems_of_groups == problems_of_groups[:, :1]).all()
         assert row["loss"] == pytest.approx(-(advantage * length).sum() / length.sum(), rel=FLOAT32, abs=FLOAT32)
+
+
+def rescored(folder, step: int) -> tuple[np.ndarray, np.ndarray]:
+    """(log-probabilities under the reloaded adapter of a step, what the policy had then) of that step's completions.
+
+    A completion is read back from its text: the tiny bases have a character a token, and EOS ends what was not cut off.
+    """
+    settings = runs.read_json(folder / "config.json")["settings"]
+    model, tokenizer = models.load(models.resolve(settings["model"]), 96, settings["load_in_4bit"])
+    model = models.load_adapter(model, tokenizer, folder / "checkpoints" / f"checkpoint-{step}")
+    frame = pd.read_parquet(folder / "completions" / f"step-{step:05d}.parquet")
+    asked = {p.id: p.messages for p in problems.load(settings["data"], "train", settings["train_problems"])}
+    prompts = models.prompt_ids(tokenizer, [asked[name] for name in frame["problem_id"]])
+    texts = tokenizer(frame["completion"].tolist(), add_special_tokens=False)["input_ids"]
+    ids = [[*own, tokenizer.eos_token_id][:length] for own, length in zip(texts, frame["length"], strict=True)]
+    assert [len(own) for own in ids] == frame["length"].tolist()
+    return likelihood.sequence_scores(model, prompts, ids, tokenizer.pad_token_id).logprob, frame["policy_logprob"]
+
+
+def test_a_reloaded_adapter_is_the_policy_that_was_trained(run):
+    folder, chosen = run
+    again, then = rescored(folder, 1)
+    np.testing.assert_allclose(again, then, atol=1e-4)
+    if chosen.regime == "sharpen":  # one step of it is enough to see
+        reference = pd.read_parquet(folder / "completions" / "step-00001.parquet")["reference_logprob"]
+        assert np.abs(again - reference).max() > 1e-3
 
 
 GSM8K = str(runs.ROOT / "tests" / "fixtures" / "hub" / "openai" / "gsm8k")
