@@ -7,7 +7,7 @@ import itertools
 import sys
 from typing import NamedTuple
 
-from lib import evaluate, hours, machine, memory, models, runs, tiny, train
+from lib import evaluate, fitting, hours, machine, memory, models, runs, tiny, train
 from lib.machine import Machine
 from lib.memory import GIB
 from lib.runs import UsageError
@@ -135,10 +135,8 @@ def _fits(found: Machine, profile: str, model: str) -> Finding:
             "note",
             f"The memory that {model} takes is not known: its configuration cannot be read, or is new to this kit.",
         )
-    chosen, config = train.settings(profile, model=model, regime="task"), found.configs[model]
-    vllm_on = found.gpu_memory if found.vllm and chosen.engine != "huggingface" else 0
     try:
-        predicted = memory.refuse_what_does_not_fit(config, chosen, found.gpu_free, vllm_on)
+        predicted = [fitting.refuse_what_does_not_fit(*job) for job in _jobs(found, profile, model)]
     except UsageError as error:
         others = [name for name in profiles() if name != profile and _would_fit(found, name)]
         advice = (
@@ -147,7 +145,17 @@ def _fits(found: Machine, profile: str, model: str) -> Finding:
             else "No GPU profile fits: free memory, or take a larger GPU."
         )
         return Finding("problem", str(error), advice)
-    return Finding("ok", f"{model} is predicted to take {predicted.describe()}.")
+    return Finding("ok", f"Training {model} is predicted to take {predicted[0].describe()}.")
+
+
+def _jobs(found: Machine, profile: str, model: str) -> list[tuple]:
+    """What a profile does with a model on its GPU, training first: arguments of `fitting.refuse_what_does_not_fit`."""
+    chosen = train.settings(profile, model=model, regime="task")
+    config = found.configs.get(model) or memory.SHAPES[model]
+    plans = evaluate.plans(profile, model)
+    on = found.gpu_memory if found.vllm else 0
+    training = (f"Training {model}", config, chosen, found.gpu_free, on if chosen.engine != "huggingface" else 0)
+    return [training] + [(f"Evaluating {model} on {how.data}", config, how, found.gpu_free, on) for how in plans]
 
 
 def profiles() -> list[str]:
@@ -165,9 +173,8 @@ def _would_fit(found: Machine, profile: str) -> bool:
     names = runs.profile_models(described)
     if not runs.needs_gpu(described) or not all(name in memory.SHAPES for name in names):
         return False
-    chosen = {name: train.settings(profile, model=name, regime="task") for name in names}
-    on = found.gpu_memory if found.vllm else 0
-    return all(memory.predict(memory.SHAPES[n], s, on).total <= found.gpu_free for n, s in chosen.items())
+    jobs = [job for name in names for job in _jobs(found, profile, name)]
+    return all(memory.predict(config, how, on).total <= free for _, config, how, free, on in jobs)
 
 
 def _disk(found: Machine, profile: str, model: str) -> float:

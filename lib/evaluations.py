@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from lib import evaluate, fingerprints, models, runs, sample, verify
+from lib import evaluate, fingerprints, fitting, models, runs, sample, verify
 from lib.evaluate import Plan
 from lib.fingerprints import Fingerprints
 from lib.problems import Problem
@@ -185,6 +185,8 @@ def _sample_chunks(subject: Subject, how: Plan, test_set, paths: dict[int, Path]
     """Loads the model and writes the chunks that start at these problems, each one when it is whole."""
     tokens = how.max_prompt_tokens + how.max_completion_tokens
     vllm = models.Vllm(how.vllm_memory, MOST_RANK) if models.vllm_is_there() else None
+    models.import_unsloth()
+    fitting.refuse_on_this_gpu(f"Evaluating {subject.source.name}", subject.source, how, vllm is not None)
     model, tokenizer = models.load(subject.source, tokens, subject.load_in_4bit, vllm)
     engine = sample.vllm_engine(model, tokenizer, subject.adapter) if vllm else None
     if subject.adapter is not None:

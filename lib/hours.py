@@ -44,9 +44,11 @@ def card(name: str) -> Card | None:
 def of_step(config: memory.Config, settings: train.Settings, on: Card, engine: str) -> float:
     """Seconds of one training step."""
     step = settings.prompts_per_step * settings.completions_per_prompt
+    at_once = settings.at_once() if engine == "huggingface" else step
     tokens = step * (settings.max_prompt_tokens + LENGTH * settings.max_completion_tokens)
     arithmetic = 2 * sum(memory.parameters(memory.shape(config))) * tokens * FORWARDS
-    return _generate(config, settings, on, engine, step) + arithmetic / (on.tflops * 1e12 * UTILISATION)
+    generation = step / at_once * _generate(config, settings, on, engine, at_once)
+    return generation + arithmetic / (on.tflops * 1e12 * UTILISATION)
 
 
 def of_evaluation(config: memory.Config, settings: train.Settings, how: evaluate.Plan, on: Card, engine: str) -> float:

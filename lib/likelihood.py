@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from lib import memory
+from lib import fitting
 from lib.memory import POSITIONS
 from lib.runs import UsageError
 
@@ -49,7 +49,7 @@ def token_limit(vocabulary: int, device_bytes: int) -> int:
 
 def _device_bytes(model) -> int | None:
     """The memory that there is on the GPU that a model is on; None on a CPU."""
-    return memory.of_gpu()[1] if next(model.parameters()).is_cuda else None
+    return fitting.of_gpu()[1] if next(model.parameters()).is_cuda else None
 
 
 @contextlib.contextmanager

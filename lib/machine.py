@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from lib import hub, memory, models, runs, tiny
+from lib import fitting, hub, memory, models, runs, tiny
 
 SECONDS = 10  # that the hub has to answer, all questions together
 REQUIREMENTS = ("requirements.txt", "requirements-no-deps.txt")
@@ -49,7 +49,7 @@ def inspect(names: list[str], data: list[str]) -> Machine:
 
     places, configs = _places(names, data)
     cuda = torch.cuda.is_available()
-    free, total = memory.of_gpu() if cuda else (0, 0)
+    free, total = fitting.of_gpu() if cuda else (0, 0)
     cache = Path(os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface"))
     return Machine(
         python=platform.python_version(),

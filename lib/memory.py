@@ -1,11 +1,12 @@
 """GPU memory that a training run will take, predicted from a model's configuration and the run's settings, part by part.
 
-Counted parts (parameters, NF4 blocks, adapter, KV cache, saved activations) are exact formulas, tested against real objects; how
-a GPU's allocator rounds and what CUDA itself takes are constants here, assumed and not measured yet. Generation, likelihood and
-loss follow one another, so that the peak is what stays plus the largest of the three. Nothing is loaded.
+Parameters, NF4 blocks, adapter, KV cache and PEFT's saved activations are exact formulas, tested against real objects. What
+Unsloth's fused layers and both libraries' tiled losses keep is read from their sources, and what CUDA itself takes is assumed:
+none of it is measured yet. Generation, likelihood and loss follow one another, so that the peak is what stays plus the largest of
+the three. Nothing is loaded.
 """
 
-import dataclasses
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ from lib.runs import UsageError
 GIB = 2**30
 CONTEXT = 0.8 * GIB  # assumed: CUDA's own, kernels, the allocator's slack
 POSITIONS = 512  # positions at a time whose logits a scoring pass turns into float32 log-probabilities
+ADAPTER = 64  # the largest rank of an adapter that is evaluated
 KINDS = ("llama", "qwen2", "qwen3")  # types of models whose memory can be predicted
 Config = Mapping[str, Any]  # of a model: the values of its config.json
 
@@ -44,8 +46,8 @@ SHAPES["meta-llama/Llama-3.2-3B-Instruct"] = SHAPES["unsloth/Llama-3.2-3B-Instru
 
 
 class Prediction(NamedTuple):
-    """Bytes: what stays (`context`, `weights`, `adapter` with its gradients and AdamW's state, `vllm` beyond the weights that it
-    shares), and three phases, each at its peak."""
+    """Bytes: what stays (`context`, `weights` with the largest one dequantised, `adapter` with its gradients and AdamW's state,
+    `vllm` beyond the weights that it shares), and three phases, each at its peak."""
 
     context: float
     weights: float
@@ -56,9 +58,14 @@ class Prediction(NamedTuple):
     loss: float
 
     @property
+    def stays(self) -> float:
+        """What is there in every phase, in bytes."""
+        return self.context + self.weights + self.adapter + self.vllm
+
+    @property
     def total(self) -> float:
         """The predicted peak in bytes."""
-        return self.context + self.weights + self.adapter + self.vllm + max(self.generation, self.likelihood, self.loss)
+        return self.stays + max(self.generation, self.likelihood, self.loss)
 
     def describe(self) -> str:
         """One line, in GiB."""
@@ -127,82 +134,90 @@ def cache_bytes(s: Shape, tokens: int) -> int:
     return 2 * 2 * s.key * s.layers * tokens
 
 
-def activation_bytes(s: Shape, rank: int) -> int:
-    """Bytes a token that one decoder layer keeps for its backward pass, with a float32 adapter on bfloat16 weights.
+def activation_bytes(s: Shape, rank: int, backend: str = "unsloth") -> int:
+    """Bytes a token that one decoder layer keeps for its backward pass, in bfloat16 autocast.
 
-    The norms and the adapter's inputs are float32 copies; attention keeps q, k, v, its output and a number a head; the gated
-    feed-forward keeps three inner activations. (PEFT's; Unsloth's fused kernels keep less.)
+    Attention keeps q, k, v, its output and a number a head. PEFT (`plain`): float32 copies for the norms, the input of each
+    linear layer and what its adapter makes of it, and three inner activations of the gated feed-forward. Unsloth: input and
+    output of the norms, and two inner activations; the rest is computed again.
     """
-    norms = 2 * 4 * (s.hidden + 1)
-    if s.kind == "qwen3":
-        norms += 4 * (s.query + s.key + (s.query + s.key) // s.head)
-    inputs = 4 * (5 * s.hidden + s.query + s.inner) + 4 * 7 * rank
     attention = 2 * (2 * s.query + 2 * s.key) + 4 * s.heads
-    return norms + inputs + attention + 2 * 3 * s.inner
+    heads = s.query + s.key if s.kind == "qwen3" else 0  # what it norms besides
+    if backend == "unsloth":
+        return attention + 2 * (4 * s.hidden + heads) + 2 * 2 * s.inner
+    norms = 4 * (2 * (s.hidden + 1) + heads + heads // s.head)
+    return attention + norms + 2 * (5 * s.hidden + s.query + s.inner + 7 * rank) + 2 * 3 * s.inner
 
 
-def predict(config: Config, settings, vllm_on: float = 0) -> Prediction:
-    """The memory of a run of `lib.train.Settings` on a model of this configuration, every completion at its full length.
+def head_bytes(s: Shape, rows: int, backend: str = "unsloth") -> float:
+    """Bytes that the loss takes for the output layer on so many positions: hidden states, their gradient, a tile of logits.
 
-    Without vLLM all completions of a step are generated at once. Where vLLM samples, `vllm_on` is the GPU's memory in bytes, of
-    which it takes `settings.vllm_memory` and keeps it.
+    TRL's tile is 4,096 positions by 32,768 tokens in bfloat16. Unsloth's has all tokens, float32 logits and their gradient, of
+    a power of two of positions: what makes it as large as the hidden states, or as 512 times 151,936 logits, up to 4,096.
     """
-    s = shape(config)
-    tokens = settings.max_prompt_tokens + settings.max_completion_tokens
-    step = settings.prompts_per_step * settings.completions_per_prompt
-    largest = 2 * max(a * b for a, b in linears(s)) if settings.load_in_4bit else 0  # a layer is dequantised to be used
-    in_forward = 2 * (4 * s.hidden + 3 * s.inner)  # bytes a token of a layer without gradients
-    draw = step * s.vocabulary * (2 + 2 * 4)  # logits of one position, and float32 copies
-    scored = max(settings.token_budget, tokens)  # one sequence may be longer than the budget
-    pieces = min(POSITIONS, scored) * s.vocabulary * 3 * 4  # log-probabilities, their exponential, the product of both
-    rows = settings.micro_batch * settings.max_completion_tokens
-    checkpoints = 2 * s.hidden * s.layers  # bytes a token: the input of each layer (Unsloth moves these to the host)
-    backward = settings.micro_batch * tokens * (checkpoints + activation_bytes(s, settings.lora_rank))
-    weights = weight_bytes(s, settings.load_in_4bit)
-    generation = cache_bytes(s, step * tokens) + draw + largest + step * settings.max_prompt_tokens * in_forward
-    return Prediction(
-        context=CONTEXT,
-        weights=weights,
-        adapter=16 * adapter_parameters(s, settings.lora_rank),  # float32: weights, gradients, two moments
-        vllm=max(0.0, settings.vllm_memory * vllm_on - weights),
-        generation=0 if vllm_on else generation,
-        likelihood=scored * (2 * s.vocabulary + in_forward) + pieces + largest,
-        loss=backward
-        + largest
-        + rows * s.vocabulary * (2 + 4 + 4),  # logits, float32 log-probabilities, their gradient
+    if backend == "plain":
+        return 2 * min(rows, 4096) * min(s.vocabulary, 32_768) + 8 * rows * s.hidden
+    return 8 * tile_rows(rows, s.hidden, s.vocabulary) * s.vocabulary + 6 * rows * s.hidden
+
+
+def tile_rows(rows: int, hidden: int, vocabulary: int) -> int:
+    """The positions in a tile of Unsloth's loss; its logits take at most 2 GiB."""
+    return min(rows, 4096, 2**31 // (4 * vocabulary), 2 ** int(math.log2(max(rows * hidden, 512 * 151_936) / vocabulary)))
+
+
+def generation_bytes(s: Shape, count: int, prompt: int, tokens: int) -> float:
+    """Bytes that it takes to generate so many completions at once, without weights: keys and values of all `tokens`, prompts of
+    `prompt` tokens read in one pass, and the logits of one position with two float32 copies."""
+    cache = cache_bytes(s, count * tokens) * (s.layers + 1) / s.layers  # a layer's is copied when it grows
+    return cache + count * prompt * _forward_bytes(s) + count * s.vocabulary * (2 + 2 * 4)
+
+
+def likelihood_bytes(s: Shape, budget: int, tokens: int) -> float:
+    """Bytes of a scoring pass of `budget` padded tokens, or of one sequence that is longer: logits, and at POSITIONS of them
+    log-probabilities, their exponential and the product of both in float32."""
+    scored = max(budget, tokens)
+    return scored * (2 * s.vocabulary + _forward_bytes(s)) + min(POSITIONS, scored) * s.vocabulary * 3 * 4
+
+
+def loss_bytes(s: Shape, settings) -> float:
+    """Bytes of a forward and backward pass of `settings.micro_batch` completions at their full length."""
+    tokens = settings.micro_batch * (settings.max_prompt_tokens + settings.max_completion_tokens)
+    saved = activation_bytes(s, settings.lora_rank, settings.backend)
+    if settings.backend == "plain":
+        saved += 2 * s.hidden * s.layers  # each layer's input; Unsloth moves these to the host
+    gradients = 2 * (2 * s.inner + 2 * s.hidden)  # in the feed-forward's backward pass
+    return tokens * (saved + gradients) + head_bytes(
+        s, settings.micro_batch * settings.max_completion_tokens, settings.backend
     )
 
 
-def largest_fitting(config: Config, settings, free: float, vllm_on: float = 0) -> str | None:
-    """The largest change to the settings that fits into `free` bytes, such as "micro_batch 4", or None if none of them does.
+def _forward_bytes(s: Shape) -> int:
+    """Bytes a token of a layer without gradients."""
+    return 2 * (4 * s.hidden + 3 * s.inner)
 
-    First a smaller micro_batch, which changes no result but rounding; then a smaller token_budget as well; then shorter
-    completions. `vllm_on` is as in `predict`.
+
+def predict(config: Config, settings, vllm_on: float = 0) -> Prediction:
+    """The memory of a run of `lib.train.Settings`, or of an evaluation by a `lib.evaluate.Plan` (of 4-bit weights).
+
+    Every completion is as long as it may be. Where vLLM samples, `vllm_on` is the GPU's memory in bytes, of which it takes
+    `settings.vllm_memory` and keeps it.
     """
-    step = settings.prompts_per_step * settings.completions_per_prompt
-    for tokens in (settings.max_completion_tokens // part for part in (1, 2, 4, 8)):
-        for budget in (settings.token_budget // part for part in (1, 2, 4, 8)):
-            for micro in range(settings.micro_batch, 0, -1):
-                values = {"micro_batch": micro, "token_budget": budget, "max_completion_tokens": tokens}
-                if step % micro or min(values.values()) < 1:
-                    continue
-                if predict(config, dataclasses.replace(settings, **values), vllm_on).total <= free:
-                    changed = [f"{name} {value}" for name, value in values.items() if value != getattr(settings, name)]
-                    return ", ".join(changed) or "these settings"
-    return None
-
-
-def of_gpu() -> tuple[int, int]:
-    """(free, total) bytes of the GPU for this process, within a cap of `torch.cuda.set_per_process_memory_fraction`.
-
-    What torch's allocator holds without using it counts as free. Needs a GPU.
-    """
-    import torch
-
-    free, total = torch.cuda.mem_get_info()
-    reserved, used = torch.cuda.memory_reserved(), torch.cuda.memory_allocated()
-    cap = int(total * torch.cuda.get_per_process_memory_fraction())
-    return min(free + reserved, cap) - used, cap
+    s, training = shape(config), hasattr(settings, "micro_batch")
+    in_4bit = settings.load_in_4bit if training else True
+    weights = weight_bytes(s, in_4bit)
+    layer = 2 * max(a * b for a, b in linears(s)) if in_4bit else 0  # one is dequantised to be used
+    tokens = settings.max_prompt_tokens + settings.max_completion_tokens
+    rank = settings.lora_rank if training else ADAPTER
+    at_once = settings.at_once() if training else settings.batch_size
+    return Prediction(
+        context=CONTEXT,
+        weights=weights + layer,
+        adapter=(16 if training else 4) * adapter_parameters(s, rank),  # float32: weights, gradients, two moments
+        vllm=max(0.0, settings.vllm_memory * vllm_on - weights),
+        generation=0 if vllm_on else generation_bytes(s, at_once, settings.max_prompt_tokens, tokens),
+        likelihood=likelihood_bytes(s, settings.token_budget, tokens),
+        loss=loss_bytes(s, settings) if training else 0,
+    )
 
 
 def config_of(source) -> Config:
@@ -213,20 +228,3 @@ def config_of(source) -> Config:
 
         path = Path(hf_hub_download(source.path, "config.json", revision=source.revision))
     return runs.read_json(path)
-
-
-def refuse_what_does_not_fit(config: Config, settings, free: float, vllm_on: float = 0) -> Prediction:
-    """Raises UsageError if a run is predicted to take more than `free` bytes of GPU memory; else returns the prediction."""
-    predicted = predict(config, settings, vllm_on)
-    if predicted.total > free:
-        fits = largest_fitting(config, settings, free, vllm_on)
-        advice = (
-            f"the largest setting that fits is {fits}"
-            if fits
-            else "none of its settings makes it fit: take a smaller model"
-        )
-        raise UsageError(
-            f"{settings.model} is predicted to take {predicted.describe()}, but {free / GIB:.1f} GiB of GPU memory are free: "
-            f"{advice}."
-        )
-    return predicted

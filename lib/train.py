@@ -9,7 +9,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from lib import memory, models, overlap, problems, regimes, runs, verify
+from lib import fitting, models, overlap, problems, regimes, runs, verify
 from lib.runs import UsageError
 
 ALL = 20_000  # more problems than any test set has
@@ -49,6 +49,7 @@ class Settings:
     load_in_4bit: bool = True
     backend: str = "unsloth"  # or plain: transformers, PEFT and bitsandbytes without Unsloth, to compare with
     temperature: float = 1.0
+    generation_batch: int = 0  # completions that are generated at once without vLLM; 0 means all of a step
     engine: str = "auto"  # of sampling: vLLM through Unsloth where it is installed and a GPU is there, else huggingface
     vllm_memory: float = 0.5  # share of the GPU that vLLM may take, the weights that it shares included
     max_prompt_tokens: int = 32
@@ -60,6 +61,11 @@ class Settings:
     def resolved_regime(self) -> regimes.Regime:
         """The regime with its defaults filled in; raises ValueError as `regimes.named` does."""
         return regimes.named(self.regime, self.alpha, self.beta_inv, self.normalization, self.weight)
+
+    def at_once(self) -> int:
+        """How many completions are generated at once where vLLM does not decide."""
+        step = self.prompts_per_step * self.completions_per_prompt
+        return min(self.generation_batch or step, step)
 
     def samples_with_vllm(self) -> bool:
         """Whether vLLM generates; if so, truncated importance sampling makes up for what it computes differently."""
@@ -90,6 +96,8 @@ class Settings:
             raise UsageError("completions_per_prompt is below 2: the leave-one-out baseline needs at least 2.")
         if self.steps < 1 or self.save_every < 1 or self.keep_checkpoints < 1:
             raise UsageError("steps, save_every and keep_checkpoints must be at least 1.")
+        if self.generation_batch < 0:
+            raise UsageError("generation_batch must be at least 1, or 0 for all completions of a step.")
         if self.micro_batch < 1 or batch % self.micro_batch:
             raise UsageError(
                 f"micro_batch {self.micro_batch} does not divide the {batch} completions of a step: choose a divisor."
@@ -127,7 +135,9 @@ def train(run: Path, chosen: Settings) -> Path:
         if finished(run):
             print(f"{run.name} is finished: nothing to train.")
             return run
-        _refuse_what_does_not_fit(chosen, source)
+        if chosen.backend == "unsloth":
+            models.import_unsloth()
+        fitting.refuse_on_this_gpu(f"Training {source.name}", source, chosen, chosen.samples_with_vllm())
         vllm = models.Vllm(chosen.vllm_memory, chosen.lora_rank) if chosen.samples_with_vllm() else None
         tokens = chosen.max_prompt_tokens + chosen.max_completion_tokens
         model, tokenizer = models.load(source, tokens, chosen.load_in_4bit, vllm, chosen.backend)
@@ -139,21 +149,6 @@ def train(run: Path, chosen: Settings) -> Path:
 def finished(run: Path) -> bool:
     """Whether a run has its final adapter."""
     return (Path(run) / "adapter" / "adapter_config.json").is_file()
-
-
-def _refuse_what_does_not_fit(chosen: Settings, source: models.Source) -> None:
-    """Raises UsageError if there is a GPU and the run would not fit into what is free of it, as far as that can be told."""
-    import torch
-
-    if torch.cuda.is_available():
-        if chosen.backend == "unsloth":
-            models.import_unsloth()  # it sets up CUDA's allocator, which is too late once CUDA has been asked
-        free, total = memory.of_gpu()
-        config = memory.config_of(source)
-        if config.get("model_type") not in memory.KINDS:
-            print(f"Whether {source.name} fits cannot be told: it is none of {', '.join(memory.KINDS)}.")
-            return
-        memory.refuse_what_does_not_fit(config, chosen, free, total if chosen.samples_with_vllm() else 0)
 
 
 def _same_settings_or_new(run: Path, chosen: Settings, source: models.Source) -> None:
@@ -182,7 +177,7 @@ def _train(run: Path, chosen: Settings, source: models.Source, model, tokenizer)
     from transformers import PrinterCallback, ProgressCallback
     from trl import GRPOTrainer
 
-    from lib.trainer import RegimeReward, RunWriter, go_on_after_eos, grpo_config, last_checkpoint
+    from lib.trainer import RegimeReward, RunWriter, generate_in_parts, go_on_after_eos, grpo_config, last_checkpoint
 
     rows, about = _rows(chosen, tokenizer)
     _same_data_or_new(run, about["revision"])
@@ -198,6 +193,8 @@ def _train(run: Path, chosen: Settings, source: models.Source, model, tokenizer)
     )
     if chosen.fixed_length:
         go_on_after_eos(trainer)
+    if chosen.generation_batch and not trainer.use_vllm:
+        generate_in_parts(trainer, chosen.at_once())
     # TRL casts a quantised model's adapter to bfloat16, which is too coarse for AdamW's small updates
     for parameter in filter(lambda p: p.requires_grad, model.parameters()):
         parameter.data = parameter.data.float()

@@ -113,6 +113,17 @@ def go_on_after_eos(trainer) -> None:
         trainer.generation_kwargs["eos_token_id"] = trainer.generation_config.eos_token_id = never
 
 
+def generate_in_parts(trainer, size: int) -> None:
+    """Lets a step's completions be generated at most `size` at a time, since all their keys and values may not fit."""
+    whole = trainer._generate_single_turn
+
+    def in_parts(prompt_ids, *rest):
+        parts = (prompt_ids[start : start + size] for start in range(0, len(prompt_ids), size))
+        return [ids for part in parts for ids in whole(part, *rest)[0]], None  # no log-probabilities without vLLM
+
+    trainer._generate_single_turn = in_parts
+
+
 class RegimeReward:
     """A TRL reward function: R of each completion of a step; `last_row` has the means of what went into it."""
 

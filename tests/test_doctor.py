@@ -68,7 +68,7 @@ def test_every_recording_is_judged():
         ("rtx4090", "quick", "profiles that would fit into its free memory: gpu24."),
         ("busy_rtx4090", "quick", "profiles that would fit into its free memory: none."),
         ("cpu_torch", "gpu24", "There is a GPU, but this build of torch cannot use it. Install the CUDA build"),
-        ("rtx4090", "gpu24", "is predicted to take 14.9 GiB at the peak"),  # the README says so
+        ("rtx4090", "gpu24", "is predicted to take 10.9 GiB at the peak"),  # the README says so
         ("rtx4090", "gpu24", "GPU-hours, by data sheets; nothing was measured. vLLM makes generation faster"),
         ("rtx4090", "gpu80", "but 23.1 GiB of GPU memory are free: "),
         ("rtx4090", "gpu80", "These profiles fit: gpu24."),
@@ -102,11 +102,26 @@ def test_a_gpu_profile_fits_its_card_and_takes_about_a_day(name, profile, vllm):
     assert (fewest * most) ** 0.5 <= 24 or (profile == "gpu80" and not vllm)  # the paper's own batch is for vLLM
 
 
-def test_the_papers_largest_steps_need_vllm():
+def test_the_papers_largest_steps_are_generated_in_parts(monkeypatch):
     """512 completions of 4,096 tokens at once are 300 GiB of keys and values; vLLM takes them as they fit."""
     alone = dataclasses.replace(recorded("h100"), vllm=False)
-    assert "generation 30" in doctor.report(doctor.judge(alone, "paper"), "paper")
-    assert not doctor.can_run(doctor.judge(alone, "paper")) and said("h100", "paper")[0]
+    assert doctor.can_run(doctor.judge(alone, "paper")) and said("h100", "paper")[0]
+    described = runs.load_profile("paper")
+    qwen3 = described["by_model"]["Qwen/Qwen3-4B-Instruct-2507"]
+    del qwen3["train"]["generation_batch"]
+    monkeypatch.setattr(runs, "load_profile", lambda _: described)
+    told = doctor.report(doctor.judge(alone, "paper"), "paper")
+    assert "generation 316" in told and "the largest setting that fits is generation_batch 64" in told
+    assert doctor.can_run(doctor.judge(recorded("h100"), "paper"))
+
+
+def test_an_evaluation_that_does_not_fit_is_found_before_training(monkeypatch):
+    described = runs.load_profile("gpu24")
+    described["evaluate"]["batch_size"] = 512
+    monkeypatch.setattr(runs, "load_profile", lambda _: described)
+    told = doctor.report(doctor.judge(recorded("rtx4090"), "gpu24"), "gpu24")
+    assert "PROBLEM  Evaluating Qwen/Qwen2.5-3B-Instruct on HuggingFaceH4/MATH-500 is predicted to take 6" in told
+    assert "the largest setting that fits is batch_size 128" in told and "CANNOT" in told
 
 
 def test_a_gated_model_names_its_licence_and_its_mirror(monkeypatch):

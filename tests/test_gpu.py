@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib import likelihood, memory, models, problems, runs, sample, train
+from lib import fitting, likelihood, memory, models, problems, runs, sample, train
 from lib.runs import UsageError
 from tests.bench import gpu
 from tests.test_train import SMALL, rescored
@@ -140,7 +140,7 @@ def test_a_cap_on_the_process_is_what_counts_as_there():
     before = torch.cuda.get_per_process_memory_fraction()
     try:
         torch.cuda.set_per_process_memory_fraction(0.25)
-        free, total = memory.of_gpu()
+        free, total = fitting.of_gpu()
     finally:
         torch.cuda.set_per_process_memory_fraction(before)
     assert 0 < free <= total == pytest.approx(0.25 * torch.cuda.mem_get_info()[1], rel=0.01)

@@ -251,18 +251,16 @@ def test_refusals_come_before_loading(change, message, tmp_path, monkeypatch):
 
 
 def test_on_a_gpu_what_does_not_fit_is_refused_before_it_is_loaded(tmp_path, monkeypatch):
-    """A stand-in for a GPU with half a GiB free; a model of a kind that is not known may be tried."""
+    """A stand-in for a GPU with half a GiB free."""
     import torch
 
     models.import_unsloth()  # before a GPU is made up
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(train.memory, "of_gpu", lambda: (2**29, 2**34))
+    monkeypatch.setattr(train.fitting, "of_gpu", lambda: (2**29, 2**34))
     monkeypatch.setattr(models, "vllm_is_there", lambda: False)
     monkeypatch.setattr(models, "load", lambda *_: pytest.fail("a model was loaded"))
     with pytest.raises(UsageError, match="but 0.5 GiB of GPU memory are free: none of its settings makes it fit"):
         train.train(tmp_path / "run", SMALL)
-    monkeypatch.setattr(train.memory, "config_of", lambda _: {"model_type": "gemma3"})
-    train._refuse_what_does_not_fit(SMALL, models.resolve(SMALL.model))
 
 
 def test_unknown_settings_are_refused(monkeypatch):
