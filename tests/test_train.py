@@ -238,6 +238,7 @@ def test_another_run_in_the_same_folder_is_refused(run):
         ({"backend": "plain"}, "backend plain needs a GPU"),
         ({"backend": "axolotl"}, "Unknown backend 'axolotl': choose one of unsloth, plain"),
         ({"engine": "hf"}, "Unknown engine 'hf': choose one of auto"),
+        ({"generation_batch": -1}, "generation_batch must be at least 1"),
         ({"drop_overlap": True}, "drop_overlap needs overlap_with"),
         ({"overlap_with": "nowhere.jsonl"}, "There is no file nowhere.jsonl"),
         ({"data": "openai/gsm8k"}, "openai/gsm8k is not in the local cache and the hub cannot be reached"),
@@ -261,6 +262,30 @@ def test_on_a_gpu_what_does_not_fit_is_refused_before_it_is_loaded(tmp_path, mon
     monkeypatch.setattr(models, "load", lambda *_: pytest.fail("a model was loaded"))
     with pytest.raises(UsageError, match="but 0.5 GiB of GPU memory are free: none of its settings makes it fit"):
         train.train(tmp_path / "run", SMALL)
+
+
+def test_a_step_that_is_generated_in_parts_trains_on_all_of_them_in_order(tmp_path, monkeypatch):
+    """Parts of three of eight completions, the last one smaller: every completion answers its own prompt, none is lost."""
+    from lib import trainer
+
+    asked, whole = [], trainer.generate_in_parts
+
+    def watched(made, size):
+        inner = made._generate_single_turn
+        made._generate_single_turn = lambda prompts, *rest: asked.append(prompts) or inner(prompts, *rest)
+        whole(made, size)
+
+    monkeypatch.setattr(trainer, "generate_in_parts", watched)
+    chosen = dataclasses.replace(SMALL, generation_batch=3)
+    run = train.train(tmp_path / "run", chosen)
+    assert [len(prompts) for prompts in asked] == [3, 3, 2] * chosen.steps
+    frame = pd.read_parquet(run / "completions" / "step-00000.parquet")
+    _, tokenizer = models.load(models.resolve(chosen.model), 96)
+    known = {p.id: p.messages for p in problems.load("arithmetic", "train", 32)}
+    prompts = models.prompt_ids(tokenizer, [known[name] for name in frame["problem_id"]])
+    assert [list(ids) for part in asked[:3] for ids in part] == prompts
+    again, then = rescored(run, 1)
+    np.testing.assert_allclose(again, then, atol=1e-4)
 
 
 def test_unknown_settings_are_refused(monkeypatch):
