@@ -162,7 +162,8 @@ def head_bytes(s: Shape, rows: int, backend: str = "unsloth") -> float:
 
 def tile_rows(rows: int, hidden: int, vocabulary: int) -> int:
     """The positions in a tile of Unsloth's loss; its logits take at most 2 GiB."""
-    return min(rows, 4096, 2**31 // (4 * vocabulary), 2 ** int(math.log2(max(rows * hidden, 512 * 151_936) / vocabulary)))
+    wanted = max(rows * hidden, 512 * 151_936) / vocabulary
+    return min(rows, 4096, 2**31 // (4 * vocabulary), 2 ** int(math.log2(wanted)))
 
 
 def generation_bytes(s: Shape, count: int, prompt: int, tokens: int) -> float:
