@@ -17,6 +17,8 @@ from lib.runs import UsageError
 GIB = 2**30
 CONTEXT = 0.8 * GIB  # assumed: CUDA's own, kernels, the allocator's slack
 POSITIONS = 512  # positions at a time whose logits a scoring pass turns into float32 log-probabilities
+TRAINING_LOGIT = 2 + 2 * 4  # bytes: a bfloat16 logit and the two float32 copies that `generate` makes to sample
+EVALUATION_LOGIT = 2 + 4 + 4 * 8  # the same, with one float32 copy and the four float64 ones of lib.sample
 ADAPTER = 64  # the largest rank of an adapter that is evaluated
 KINDS = ("llama", "qwen2", "qwen3")  # types of models whose memory can be predicted
 Config = Mapping[str, Any]  # of a model: the values of its config.json
@@ -166,11 +168,11 @@ def tile_rows(rows: int, hidden: int, vocabulary: int) -> int:
     return min(rows, 4096, 2**31 // (4 * vocabulary), 2 ** int(math.log2(wanted)))
 
 
-def generation_bytes(s: Shape, count: int, prompt: int, tokens: int) -> float:
+def generation_bytes(s: Shape, count: int, prompt: int, tokens: int, logit: int = TRAINING_LOGIT) -> float:
     """Bytes that it takes to generate so many completions at once, without weights: keys and values of all `tokens`, prompts of
-    `prompt` tokens read in one pass, and the logits of one position with two float32 copies."""
+    `prompt` tokens read in one pass, and one position's logits, each with its copies of `logit` bytes."""
     cache = cache_bytes(s, count * tokens) * (s.layers + 1) / s.layers  # a layer's is copied when it grows
-    return cache + count * prompt * _forward_bytes(s) + count * s.vocabulary * (2 + 2 * 4)
+    return cache + count * prompt * _forward_bytes(s) + count * s.vocabulary * logit
 
 
 def likelihood_bytes(s: Shape, budget: int, tokens: int) -> float:
@@ -209,13 +211,13 @@ def predict(config: Config, settings, vllm_on: float = 0) -> Prediction:
     layer = 2 * max(a * b for a, b in linears(s)) if in_4bit else 0  # one is dequantised to be used
     tokens = settings.max_prompt_tokens + settings.max_completion_tokens
     rank = settings.lora_rank if training else ADAPTER
-    at_once = settings.at_once() if training else settings.batch_size
+    at_once, logit = (settings.at_once(), TRAINING_LOGIT) if training else (settings.batch_size, EVALUATION_LOGIT)
     return Prediction(
         context=CONTEXT,
         weights=weights + layer,
         adapter=(16 if training else 4) * adapter_parameters(s, rank),  # float32: weights, gradients, two moments
         vllm=max(0.0, settings.vllm_memory * vllm_on - weights),
-        generation=0 if vllm_on else generation_bytes(s, at_once, settings.max_prompt_tokens, tokens),
+        generation=0 if vllm_on else generation_bytes(s, at_once, settings.max_prompt_tokens, tokens, logit),
         likelihood=likelihood_bytes(s, settings.token_budget, tokens),
         loss=loss_bytes(s, settings) if training else 0,
     )
