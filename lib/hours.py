@@ -47,7 +47,7 @@ def of_step(config: memory.Config, settings: train.Settings, on: Card, engine: s
     at_once = settings.at_once() if engine == "huggingface" else step
     tokens = step * (settings.max_prompt_tokens + LENGTH * settings.max_completion_tokens)
     arithmetic = 2 * sum(memory.parameters(memory.shape(config))) * tokens * FORWARDS
-    generation = step / at_once * _generate(config, settings, on, engine, at_once)
+    generation = -(-step // at_once) * _generate(config, settings, on, engine, at_once)
     return generation + arithmetic / (on.tflops * 1e12 * UTILISATION)
 
 

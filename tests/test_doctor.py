@@ -169,6 +169,9 @@ def test_hours_by_hand():
     arithmetic = 2 * 3_085_938_688 * 64 * (512 + 0.4 * 1536) * 6 / (165e12 * 0.3)
     assert hours.of_step(config, chosen, on, "huggingface") == pytest.approx(1536 * 0.04 + arithmetic, rel=1e-3)
     assert hours.of_step(config, chosen, on, "vllm") < hours.of_step(config, chosen, on, "huggingface")
+    parts = dataclasses.replace(chosen, generation_batch=24)  # 24, 24 and 16 of 64
+    assert hours.of_step(config, parts, on, "huggingface") == pytest.approx(3 * 1536 * 0.04 + arithmetic, rel=1e-3)
+    assert hours.of_step(config, parts, on, "vllm") == hours.of_step(config, chosen, on, "vllm")
     low, high = hours.of_profile("gpu24", {name: config}, "NVIDIA GeForce RTX 4090", vllm=False)
     assert high == pytest.approx(4 * low) and 2 < low < 24 < high < 100
     (first, second), step = evaluate.plans("gpu24", name), hours.of_step(config, chosen, on, "huggingface")
