@@ -1,5 +1,6 @@
 """The memory estimate: every counted part against real objects, which need no GPU."""
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -137,6 +138,17 @@ def test_the_tiles_of_the_losses_are_those_of_the_libraries(model, rows):
     width = trl.trainer.utils._CHUNKED_LOGPROB_CHUNK_SIZE
     logits = 2 * min(positions, rows) * width
     assert memory.head_bytes(s, rows, "plain") == logits + 8 * rows * s.hidden
+
+
+@pytest.mark.parametrize("backend", train.BACKENDS)
+def test_the_loss_by_hand(backend):
+    """Two completions of 30 tokens after 10: what a layer keeps, its gradients, and layers' inputs where they stay on the GPU."""
+    s = memory.shape({"model_type": "llama"} | SMALL)
+    run = dataclasses.replace(RUN, backend=backend, micro_batch=2, max_prompt_tokens=10, max_completion_tokens=30)
+    kept = memory.activation_bytes(s, 32, backend) + 2 * (160 + 160 + 64 + 64)
+    kept += 2 * 64 * 2 if backend == "plain" else 0
+    head = {"plain": 2 * 60 * 64 + 60 * 64 * (2 + 4 + 2), "unsloth": 60 * 64 * (4 + 2 + 2) + 60 * 64 * (2 + 2 + 2)}
+    assert memory.loss_bytes(s, run) == 2 * 40 * kept + head[backend]
 
 
 def test_the_peak_is_what_stays_and_the_largest_phase():
