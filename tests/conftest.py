@@ -31,3 +31,17 @@ def base():
     from lib import card
 
     return card.load(tiny.BASES["one_wording"])
+
+
+@pytest.fixture
+def made_up_gpu(monkeypatch):
+    """A stand-in for a GPU of 16 GiB with half a GiB free, onto which no model may be loaded."""
+    import torch
+
+    from lib import fitting
+
+    models.import_unsloth()  # before there is one
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(fitting, "of_gpu", lambda: (2**29, 2**34))
+    monkeypatch.setattr(models, "vllm_is_there", lambda: False)
+    monkeypatch.setattr(models, "load", lambda *_: pytest.fail("a model was loaded"))

@@ -52,15 +52,9 @@ def test_an_evaluation_keeps_its_samples_and_says_what_it_is_made_of(base):
     assert all(len(result[f"fingerprint_{part}"]) == 16 for part in ("prompts", "sampler", "grader", "model"))
 
 
-def test_on_a_gpu_an_evaluation_that_does_not_fit_is_refused_before_it_is_loaded(tmp_path, monkeypatch):
-    """A stand-in for a GPU with a GiB free, which two hundred million completions would not fit into."""
-    import torch
-
-    models.import_unsloth()  # before a GPU is made up
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+def test_on_a_gpu_an_evaluation_that_does_not_fit_is_refused_before_it_is_loaded(tmp_path, made_up_gpu, monkeypatch):
+    """Two hundred million completions at once do not fit into a GiB, but fewer do."""
     monkeypatch.setattr(evaluations.fitting, "of_gpu", lambda: (2**30, 2**34))
-    monkeypatch.setattr(models, "vllm_is_there", lambda: False)
-    monkeypatch.setattr(models, "load", lambda *_: pytest.fail("a model was loaded"))
     wide = dataclasses.replace(HOW, batch_size=200_000_000)
     with pytest.raises(
         UsageError, match="Evaluating many_wordings is predicted .* the largest setting that fits is batch_size"

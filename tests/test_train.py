@@ -251,15 +251,7 @@ def test_refusals_come_before_loading(change, message, tmp_path, monkeypatch):
     assert not (tmp_path / "run").exists()
 
 
-def test_on_a_gpu_what_does_not_fit_is_refused_before_it_is_loaded(tmp_path, monkeypatch):
-    """A stand-in for a GPU with half a GiB free."""
-    import torch
-
-    models.import_unsloth()  # before a GPU is made up
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(train.fitting, "of_gpu", lambda: (2**29, 2**34))
-    monkeypatch.setattr(models, "vllm_is_there", lambda: False)
-    monkeypatch.setattr(models, "load", lambda *_: pytest.fail("a model was loaded"))
+def test_on_a_gpu_what_does_not_fit_is_refused_before_it_is_loaded(tmp_path, made_up_gpu):
     with pytest.raises(UsageError, match="but 0.5 GiB of GPU memory are free: none of its settings makes it fit"):
         train.train(tmp_path / "run", SMALL)
 
