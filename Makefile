@@ -18,9 +18,10 @@ test: $(READY)  ## The tests, without those marked slow
 doctor: $(READY)  ## Says whether this machine can run PROFILE, and what to change if it cannot
 	@$(BIN)/python -m lib.doctor $(PROFILE)
 
-check: $(READY)  ## Lint and formatting, notebooks included, and the types of what a CPU cannot run
+check: $(READY)  ## Lint and formatting, notebooks included; which room imports which; types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports
 	@$(BIN)/mypy
 
 format: $(READY)
@@ -36,8 +37,8 @@ bench-gpu: $(READY)  ## Where a step's time and memory go, on this machine's GPU
 lab: $(READY)  ## JupyterLab on localhost; open the address with the token that it prints
 	@$(BIN)/jupyter lab --ip=127.0.0.1 --no-browser --notebook-dir=notebooks $(if $(filter 0,$(shell id -u)),--allow-root)
 
-table: $(READY)  ## Puts the table of PROFILE's results into README.md
-	@$(BIN)/python -m lib.results $(PROFILE)
+table: $(READY)  ## Puts the tables of results, objectives and data sets into their pages
+	@$(BIN)/python -m lib.reports.pages $(PROFILE)
 
 clean:  ## Removes runs and caches; keeps .venv, committed results and figures
 	rm -rf runs .snakemake .pytest_cache .ruff_cache .hypothesis

@@ -3,16 +3,17 @@
 # checkpoints must outlive it, because a job that runs again resumes from them.
 import json
 
-from lib import runs, tiny
+from lib import profiles
+from lib.models import tiny
+from lib.storage import folders
 
-PROFILE = config.get("profile", "quick")
-DESCRIBED = runs.load_profile(PROFILE)
-RUNS = runs.profile_runs(DESCRIBED)
-BASES = {runs.base_name(model): model for model in runs.profile_models(DESCRIBED)}
-FOLDER = f"{runs.HOME}/runs/{PROFILE}"
-MEMORY = DESCRIBED["memory_mb"]
-# One GPU a job where a model is not a tiny base: on one machine jobs then follow one another, on a cluster each gets its own.
-GPU = int(runs.needs_gpu(DESCRIBED))
+PROFILE = profiles.load(config.get("profile", "quick"))
+RUNS = PROFILE.rows
+BASES = {folders.base_name(model): model for model in PROFILE.models}
+FOLDER = f"{folders.HOME}/runs/{PROFILE.name}"
+MEMORY = PROFILE.memory_mb
+# One GPU per job where a model is not a tiny base: on one machine jobs then follow one another, on a cluster each gets its own.
+GPU = int(PROFILE.needs_gpu)
 # Threads are fixed, so that results do not depend on how many cores there are.
 THREADS = 4 if GPU else 1
 JOB = (
@@ -23,7 +24,7 @@ JOB = (
 
 def parameters(**values):
     """A notebook's parameters as JSON."""
-    return json.dumps({"PROFILE": PROFILE} | {name.upper(): value for name, value in values.items()})
+    return json.dumps({"PROFILE": PROFILE.name} | {name.upper(): value for name, value in values.items()})
 
 
 def weights(model):
@@ -34,13 +35,13 @@ def weights(model):
 wildcard_constraints:
     run="|".join(map(re.escape, RUNS)),
     base="|".join(map(re.escape, BASES)),
-    notebook="|".join(DESCRIBED["notebooks"]) or "none",
+    notebook="|".join(PROFILE.notebooks) or "none",
 
 
 rule all:
     input:
         f"{FOLDER}/07_compare.ipynb",
-        expand(f"{FOLDER}/{{name}}.ipynb", name=DESCRIBED["notebooks"]),
+        expand(f"{FOLDER}/{{name}}.ipynb", name=PROFILE.notebooks),
         expand(f"{FOLDER}/{{base}}/08_sharpening_without_training.ipynb", base=BASES),
 
 
@@ -68,7 +69,7 @@ rule train:
         f"{FOLDER}/{{run}}/05_train.ipynb",
     params:
         set=lambda w: parameters(run=w.run, **RUNS[w.run]),
-        profile=lambda w: str(runs.section(DESCRIBED, "train", RUNS[w.run]["model"])),
+        profile=lambda w: str(PROFILE.section("train", RUNS[w.run]["model"])),
     threads: THREADS
     priority: 1
     resources:
@@ -88,7 +89,7 @@ rule evaluate:
         f"{FOLDER}/{{run}}/06_evaluate.ipynb",
     params:
         set=lambda w: parameters(run=w.run),
-        profile=lambda w: str(runs.section(DESCRIBED, "evaluate", RUNS[w.run]["model"])),
+        profile=lambda w: str(PROFILE.section("evaluate", RUNS[w.run]["model"])),
     threads: THREADS
     resources:
         mem_mb=MEMORY,
@@ -107,7 +108,7 @@ rule evaluate_base:
         f"{FOLDER}/{{base}}/06_evaluate.ipynb",
     params:
         set=lambda w: parameters(model=BASES[w.base]),
-        profile=lambda w: str(runs.section(DESCRIBED, "evaluate", BASES[w.base])),
+        profile=lambda w: str(PROFILE.section("evaluate", BASES[w.base])),
     threads: THREADS
     resources:
         mem_mb=MEMORY,
@@ -140,7 +141,7 @@ rule without_training:
     output:
         f"{FOLDER}/{{base}}/08_sharpening_without_training.ipynb",
     params:
-        set=lambda w: parameters(model=BASES[w.base], **DESCRIBED["without_training"]),
+        set=lambda w: parameters(model=BASES[w.base], **PROFILE.without_training.model_dump(exclude_none=True)),
     threads: THREADS
     resources:
         mem_mb=MEMORY,

@@ -1,37 +1,90 @@
 """Can this machine run a profile, and if not, what has to change? `python -m lib.doctor PROFILE`, or `make doctor`.
 
-Judging is apart from looking (`lib.machine`), so that recorded machines can be judged, too. Exit status 0 only if it can.
+Looking (`look`) is apart from judging (`judge`), so that recorded machines can be judged, too. Only a fact is a problem. GPU
+memory and disk are rough estimates, of which nothing was measured: they are notes, and nothing is refused for them.
 """
 
-import itertools
+import platform
+import re
+import shutil
 import sys
+from collections.abc import Iterator
+from concurrent import futures
+from importlib import metadata
+from pathlib import Path
 from typing import NamedTuple
 
-from lib import evaluate, fitting, hours, machine, memory, models, runs, tiny, train
-from lib.machine import Machine
-from lib.memory import GIB
-from lib.runs import UsageError
+from lib import profiles
+from lib.data import sets
+from lib.models import loading, tiny
+from lib.profiles import Profile
+from lib.storage import files, folders, hub
+from lib.storage.errors import UsageError
+from lib.training.config import TrainConfig
 
-PYTHONS = ((3, 11), (3, 13))
-SAMPLES = 0.5 * GIB  # assumed: disk of a run's completions and evaluations
 MIRRORS = {"meta-llama/Llama-3.2-3B-Instruct": "unsloth/Llama-3.2-3B-Instruct"}
-HEADS = {"ok": "ok     ", "note": "note   ", "problem": "PROBLEM"}
+AWAY = {  # places from which nothing can be had: what to say, and what to do
+    "gated": ("Gated", "Accept the licence on its hub page and log in with `hf auth login`"),
+    "missing": ("Not there, or private", "Check the name in the profile, or log in with `hf auth login`"),
+    "unreachable": ("Not cached, and the hub cannot be reached", "Connect, or download once while connected"),
+}
+ESTIMATE = "A rough estimate without vLLM, not measured"
+GIB = 2**30
+CUDA = 1.0 * GIB  # assumed: GPU memory that CUDA itself, its kernels and the allocator's gaps take
 
 
 class Finding(NamedTuple):
-    """`level` is ok, note (it will run), or problem (it will not); `advice` says what to do, if there is something."""
+    """`level` is ok, note (it may run) or problem (it will not); `advice` says what to do, if there is something."""
 
     level: str
     sentence: str
     advice: str = ""
 
 
-def judge(found: Machine, profile: str) -> list[Finding]:
-    """What a machine means for a profile, one finding or more for each thing it needs."""
-    described = runs.load_profile(profile)
-    findings = [*_software(found), *_hub(found, profile)]
-    findings += _gpu(found, described, profile) if runs.needs_gpu(described) else _no_gpu(found)
-    return [*findings, *_room(found, described, profile)]
+class Shape(NamedTuple):
+    """Sizes of a decoder of Llama's kind, in features; `query` and `key` are heads, and key-value heads, × head size."""
+
+    layers: int
+    hidden: int
+    inner: int
+    query: int
+    key: int
+    vocabulary: int
+    tied: bool
+
+
+SHAPES = {  # as published, for models that are not downloaded yet
+    "Qwen/Qwen2.5-3B-Instruct": Shape(36, 2048, 11_008, 2048, 256, 151_936, True),
+    "Qwen/Qwen3-4B-Instruct-2507": Shape(36, 2560, 9728, 4096, 1024, 151_936, True),
+    "meta-llama/Llama-3.2-3B-Instruct": Shape(28, 3072, 8192, 3072, 1024, 128_256, True),
+    "unsloth/Llama-3.2-3B-Instruct": Shape(28, 3072, 8192, 3072, 1024, 128_256, True),
+}
+
+
+class Machine(NamedTuple):
+    """Sizes in bytes. `places` says where each model and data set is: local, cached, hub, gated, missing or unreachable."""
+
+    python: str
+    packages: dict[str, str | None]  # installed versions of what is pinned, None where there is none
+    disk_free: int  # where runs go
+    gpu: str | None = None
+    gpu_free: int = 0
+    bfloat16: bool = False
+    driver: bool = False  # whether a driver is there, whatever torch can use
+    places: dict[str, str] = {}
+    shapes: dict[str, Shape] = SHAPES  # of models, by name
+
+
+def examine(profile: str) -> list[Finding]:
+    """This machine's findings for a profile, by its name."""
+    loaded = profiles.load(profile)
+    return judge(look(needs(loaded)), loaded)
+
+
+def judge(found: Machine, profile: Profile) -> list[Finding]:
+    """What a machine means for a profile: one finding or more for each thing it needs, estimates last."""
+    for_gpu = [*_gpu(found), *_estimates(found, profile)] if profile.needs_gpu else [Finding("ok", "It needs no GPU.")]
+    return [*_software(found), *_places(found, profile), *for_gpu]
 
 
 def can_run(findings: list[Finding]) -> bool:
@@ -39,204 +92,168 @@ def can_run(findings: list[Finding]) -> bool:
     return all(finding.level != "problem" for finding in findings)
 
 
-def _software(found: Machine) -> list[Finding]:
-    version = tuple(int(part) for part in found.python.split(".")[:2])
-    findings = []
-    if not PYTHONS[0] <= version <= PYTHONS[1]:
-        findings.append(Finding("problem", f"Python is {found.python}.", "Use 3.11 to 3.13: make PYTHON=python3.12 …"))
-    wanted = machine.pins()
-    missing = [name for name in wanted if found.packages.get(name) is None]
-    other = {n: v for n, v in found.packages.items() if v and n in wanted and v.split("+")[0] != wanted[n]}
-    if missing:
-        findings.append(
-            Finding("problem", f"Not installed: {', '.join(missing)}.", "Run make again: it installs them.")
-        )
-    if other:
-        said = ", ".join(f"{name} {version} (tested: {wanted[name]})" for name, version in other.items())
-        findings.append(Finding("note", f"Other versions than tested: {said}.", "Delete .venv and run make again."))
-    return findings or [Finding("ok", f"Python {found.python} and {len(wanted)} packages are as tested.")]
-
-
-def _hub(found: Machine, profile: str) -> list[Finding]:
-    """Where the models and data sets are; what cannot be had is a problem."""
-    findings, away = [], []
-    for name in itertools.chain(*needs(profile)):
-        place = found.places.get(name, "unreachable")
-        if place == "gated":
-            mirror = f", or use the ungated mirror {MIRRORS[name]}" if name in MIRRORS else ""
-            advice = f"Accept the licence on its hub page and log in with `hf auth login`{mirror}."
-            findings.append(Finding("problem", f"{name} is gated.", advice))
-        elif place == "missing":
-            findings.append(Finding("problem", f"There is no {name}.", "Check its name in the profile."))
-        elif place == "unreachable":
-            away.append(name)
-    if away:
-        advice = "Connect, or download them once while connected."
-        findings.append(Finding("problem", f"The hub cannot be reached for {', '.join(away)}.", advice))
-    return findings or [Finding("ok", "Models and data sets are here or within reach.")]
-
-
-def needs(profile: str) -> tuple[list[str], list[str]]:
-    """(models, data sets) of a profile, for training and evaluation."""
-    described = runs.load_profile(profile)
-    names = runs.profile_models(described)
-    data: dict[str, None] = {}
-    for model in names:
-        chosen = train.settings(profile, model=model, regime="task")
-        sets = [chosen.data, chosen.overlap_with, *(how.data for how in evaluate.plans(profile, model))]
-        data |= dict.fromkeys(name for name in sets if name)
-    return names, list(data)
-
-
-def _no_gpu(found: Machine) -> list[Finding]:
-    """It runs anywhere; on a GPU, which of the other profiles would fit."""
-    findings = [Finding("ok", "It needs no GPU.")]
-    if found.gpu is not None:
-        fits = ", ".join(name for name in profiles() if _would_fit(found, name)) or "none"
-        findings.append(Finding("note", f"{found.gpu} is there; profiles that would fit into its free memory: {fits}."))
-    return findings
-
-
-def _gpu(found: Machine, described: dict, profile: str) -> list[Finding]:
-    if found.gpu is None:
-        if found.driver:
-            advice = (
-                "Install the CUDA build of torch: delete .venv, unset indexes that offer a CPU build, run make again."
-            )
-            return [Finding("problem", "There is a GPU, but this build of torch cannot use it.", advice)]
-        advice = f"Use a machine with one, or a profile without: {', '.join(_cpu_profiles())}."
-        return [Finding("problem", "There is no GPU.", advice)]
-    findings = [Finding("ok", f"{found.gpu}: {found.gpu_free / GIB:.1f} of {found.gpu_memory / GIB:.1f} GiB free.")]
-    if found.gpus > 1:
-        findings.append(Finding("note", f"Of {found.gpus} GPUs a job uses one.", "CUDA_VISIBLE_DEVICES says which."))
-    if not found.bfloat16:
-        advice = "Use a GPU of compute capability 8.0 or later."
-        findings.append(Finding("problem", f"{found.gpu} has no bfloat16, which training uses.", advice))
-    findings += [_fits(found, profile, model) for model in runs.profile_models(described)]
-    expected = hours.of_profile(profile, found.configs, found.gpu, found.vllm) if _known(found, described) else None
-    if expected is not None:
-        sentence = f"Roughly {expected[0]:,.0f} to {expected[1]:,.0f} GPU-hours, by data sheets; nothing was measured."
-        findings.append(
-            Finding("note", sentence, "" if found.vllm else "vLLM makes generation faster: requirements-vllm.txt.")
-        )
-    return findings
-
-
-def _known(found: Machine, described: dict) -> bool:
-    """Whether the shapes of all models are known, and of a kind that can be reckoned with."""
-    configs = [found.configs.get(model, {}) for model in runs.profile_models(described)]
-    return all(config.get("model_type") in memory.KINDS for config in configs)
-
-
-def _fits(found: Machine, profile: str, model: str) -> Finding:
-    """Whether a model's runs fit into what is free of the GPU."""
-    if found.configs.get(model, {}).get("model_type") not in memory.KINDS:
-        return Finding(
-            "note",
-            f"The memory that {model} takes is not known: its configuration cannot be read, or is new to this kit.",
-        )
-    try:
-        predicted = [fitting.refuse_what_does_not_fit(*job) for job in _jobs(found, profile, model)]
-    except UsageError as error:
-        others = [name for name in profiles() if name != profile and _would_fit(found, name)]
-        advice = (
-            f"These profiles fit: {', '.join(others)}."
-            if others
-            else "No GPU profile fits: free memory, or take a larger GPU."
-        )
-        return Finding("problem", str(error), advice)
-    return Finding("ok", f"Training {model} is predicted to take {predicted[0].describe()}.")
-
-
-def _jobs(found: Machine, profile: str, model: str) -> list[tuple]:
-    """What a profile does with a model on its GPU, training first: arguments of `fitting.refuse_what_does_not_fit`."""
-    chosen = train.settings(profile, model=model, regime="task")
-    config = found.configs.get(model) or memory.SHAPES[model]
-    plans = evaluate.plans(profile, model)
-    on = found.gpu_memory if found.vllm else 0
-    training = (f"Training {model}", config, chosen, found.gpu_free, on if chosen.engine != "huggingface" else 0)
-    return [training] + [(f"Evaluating {model} on {how.data}", config, how, found.gpu_free, on) for how in plans]
-
-
-def profiles() -> list[str]:
-    """The names of all profiles."""
-    return sorted(path.stem for path in (runs.ROOT / "profiles").glob("*.yaml"))
-
-
-def _cpu_profiles() -> list[str]:
-    return [name for name in profiles() if not runs.needs_gpu(runs.load_profile(name))]
-
-
-def _would_fit(found: Machine, profile: str) -> bool:
-    """Whether every model of a GPU profile would fit into the free memory; shapes that the kit knows are enough."""
-    described = runs.load_profile(profile)
-    names = runs.profile_models(described)
-    if not runs.needs_gpu(described) or not all(name in memory.SHAPES for name in names):
-        return False
-    jobs = [job for name in names for job in _jobs(found, profile, name)]
-    return all(memory.predict(config, how, on).total <= free for _, config, how, free, on in jobs)
-
-
-def _disk(found: Machine, profile: str, model: str) -> float:
-    """Bytes of disk that a model's runs take: each checkpoint has the adapter and two moments in float32, each run its samples."""
-    count = sum(row["model"] == model for row in runs.profile_runs(runs.load_profile(profile)).values())
-    config = found.configs.get(model, {})
-    if config.get("model_type") not in memory.KINDS or model in tiny.BASES:
-        return count * SAMPLES / 10
-    chosen = train.settings(profile, model=model, regime="task")
-    adapter = memory.adapter_parameters(memory.shape(config), chosen.lora_rank)
-    return count * (SAMPLES + 12 * adapter * (chosen.keep_checkpoints + 1))
-
-
-def _room(found: Machine, described: dict, profile: str) -> list[Finding]:
-    """Disk for runs and for weights that are still to come, and the host's memory."""
-    findings: list[Finding] = []
-    needed = sum(_disk(found, profile, model) for model in runs.profile_models(described))
-    if found.disk_free < needed:
-        advice = "Free some, or set KIT_HOME to a larger disk."
-        sentence = f"Runs may take {needed / GIB:.1f} GiB of disk, but {found.disk_free / GIB:.1f} are free."
-        findings.append(Finding("problem", sentence, advice))
-    hub = [name for name in runs.profile_models(described) if found.places.get(name) == "hub"]
-    coming = [name for name in hub if found.configs.get(name, {}).get("model_type") in memory.KINDS]
-    weights = sum(2 * sum(memory.parameters(memory.shape(found.configs[name]))) for name in coming)
-    if found.cache_free < weights:
-        sentence = (
-            f"Weights of {weights / GIB:.1f} GiB are to come, but {found.cache_free / GIB:.1f} GiB are free for them."
-        )
-        findings.append(Finding("problem", sentence, "Set HF_HOME to a larger disk."))
-    if found.host_memory < described["memory_mb"] * 2**20:
-        sentence = f"A job may take {described['memory_mb'] / 1024:.0f} GiB of memory, but {found.host_memory / GIB:.0f} are there."
-        findings.append(Finding("problem", sentence, "Use a machine with more."))
-    return findings or [
-        Finding(
-            "ok", f"Disk ({found.disk_free / GIB:.0f} GiB free) and memory ({found.host_memory / GIB:.0f} GiB) suffice."
-        )
-    ]
-
-
 def report(findings: list[Finding], profile: str) -> str:
-    """The findings as text, a line each, and the verdict."""
-    lines = [f"{HEADS[f.level]}  {f.sentence}{' ' if f.advice else ''}{f.advice}" for f in findings]
-    verdict = "can" if can_run(findings) else "CANNOT"
-    return "\n".join([*lines, f"This machine {verdict} run the profile {profile}."])
+    """The findings as text, each with its advice below it, and the verdict."""
+    lines = [f"{f.level:7}  {f.sentence}" + (f"\n{'':9}{f.advice}" if f.advice else "") for f in findings]
+    verdict = "Nothing keeps this machine from running" if can_run(findings) else "This machine CANNOT run"
+    return "\n".join([*lines, f"{verdict} the profile {profile}."])
 
 
-def examine(profile: str) -> list[Finding]:
-    """This machine's findings for a profile."""
-    return judge(machine.inspect(*needs(profile)), profile)
+def needs(profile: Profile) -> dict[str, str]:
+    """What a profile takes from the hub or from here: `model` or `dataset`, by name."""
+    names = dict.fromkeys(profile.models, "model")
+    for row in profile.rows.values():
+        config, evaluations = profile.train_config(**row), profile.eval_configs(row["model"])
+        data = [config.data, config.overlap_with, *(how.data for how in evaluations)]
+        names |= {name: "dataset" for name in data if name}
+    return names
 
 
-def main(arguments: list[str]) -> int:
-    """Prints the report of a profile, and which others would run; the exit status is 0 if it can run."""
-    profile = arguments[0] if arguments else "quick"
-    findings = examine(profile)
-    print(report(findings, profile))
-    return 0 if can_run(findings) else 1
+def _software(found: Machine) -> Iterator[Finding]:
+    wanted = pins()
+    if not re.match(r"3\.1[123]\.", found.python):
+        yield Finding("problem", f"Python is {found.python}.", "Use 3.11 to 3.13: make PYTHON=python3.12 …")
+    if missing := [name for name in wanted if found.packages.get(name) is None]:
+        yield Finding("problem", f"Not installed: {', '.join(missing)}.", "Run make again: it installs them.")
+    here = found.packages.items()
+    if other := [f"{n} {v} (tested: {wanted[n]})" for n, v in here if v and v.split("+")[0] != wanted[n]]:
+        yield Finding("note", f"Other versions than tested: {', '.join(other)}.", "Delete .venv and run make again.")
+    if not missing and not other:
+        yield Finding("ok", f"Python {found.python}; {len(wanted)} packages have the tested versions.")
+
+
+def _places(found: Machine, profile: Profile) -> Iterator[Finding]:
+    """Where the models and data sets are; what cannot be had is a problem."""
+    place = {name: found.places.get(name, "unreachable") for name in needs(profile)}
+    for away, (sentence, advice) in AWAY.items():
+        if names := [name for name in place if place[name] == away]:
+            mirrors = [f"; an ungated mirror is {MIRRORS[n]}" for n in names if away == "gated" and n in MIRRORS]
+            yield Finding("problem", f"{sentence}: {', '.join(names)}.", f"{advice}{''.join(mirrors)}.")
+    if not set(place.values()) & set(AWAY):
+        yield Finding("ok", "Models and data sets are here or within reach.")
+
+
+def _gpu(found: Machine) -> Iterator[Finding]:
+    if found.gpu is not None:
+        yield Finding("ok", f"{found.gpu}, with {found.gpu_free / GIB:.1f} GiB of memory free.")
+        if not found.bfloat16:
+            yield Finding("problem", f"{found.gpu} has no bfloat16.", "Use a GPU of compute capability 8.0 or later.")
+    elif found.driver:
+        advice = "Install torch's CUDA build (delete .venv, unset CPU indexes, run make), or see CUDA_VISIBLE_DEVICES."
+        yield Finding("problem", "A GPU driver is there, but this torch cannot use a GPU.", advice)
+    else:
+        yield Finding("problem", "There is no GPU.", "Use a machine with one, or a profile without, such as quick.")
+
+
+def _estimates(found: Machine, profile: Profile) -> Iterator[Finding]:
+    """Rough figures: the GPU memory for each model, and the disk of all runs."""
+    disk = 0.0
+    for model in profile.models:
+        if (s := found.shapes.get(model)) is None:
+            yield Finding("note", f"There is no estimate for {model}: no config.json of a known kind is here.")
+            continue
+        rows = [row for row in profile.rows.values() if row["model"] == model]
+        config = profile.train_config(**rows[0])
+        disk += len(rows) * (config.keep_checkpoints + 1) * 12 * adapter_parameters(s, config.lora_rank)  # with two moments
+        total, setting = gpu_bytes(s, config)
+        sentence = f"training {model} takes {total / GIB:.0f} GiB of GPU memory; a lower {setting} takes less."
+        yield Finding("note", f"{ESTIMATE}: {sentence}")
+    if disk:
+        advice = "If memory runs out, lower generation_batch (with vLLM, vllm_memory), token_budget or micro_batch; "
+        advice += "evaluation halves its batch_size by itself. KIT_HOME says where runs go."
+        sentence = f"checkpoints take {disk / GIB:.0f} GiB of disk ({found.disk_free / GIB:.0f} are free)."
+        yield Finding("note", f"{ESTIMATE}: {sentence}", advice)
+
+
+def weight_bytes(s: Shape, in_4bit: bool) -> float:
+    """Bytes of the weights, norms and biases aside: 2 per parameter; 1/2, and 1/64 for scales, in linear layers in NF4."""
+    linear = s.layers * s.hidden * (2 * s.query + 2 * s.key + 3 * s.inner)
+    return linear * (1 / 2 + 1 / 64 if in_4bit else 2) + 2 * s.vocabulary * s.hidden * (1 if s.tied else 2)
+
+
+def adapter_parameters(s: Shape, rank: int) -> int:
+    """Parameters of a LoRA adapter: rank × (inputs + outputs) of q, k, v, o, gate, up and down in each layer."""
+    return s.layers * rank * (7 * s.hidden + 2 * s.query + 2 * s.key + 3 * s.inner)
+
+
+def gpu_bytes(s: Shape, config: TrainConfig) -> tuple[float, str]:
+    """(bytes of GPU memory in the largest phase of a training step without vLLM, the setting that makes that phase smaller).
+
+    CUDA's own, weights and adapter (float32, with gradients and AdamW's two moments) stay. Generation keeps keys and values at
+    full length; scoring logits, and three float32 copies for 512 tokens; the loss every layer's input, and one's activations.
+    """
+    longest = config.max_prompt_tokens + config.max_completion_tokens
+    scored, trained = max(config.token_budget, longest), config.micro_batch * longest
+    phases = {
+        "generation_batch": 2.0 * 2 * s.key * s.layers * config.generated_at_once * longest,
+        "token_budget": s.vocabulary * (2.0 * scored + 3 * 4 * min(512, scored)),
+        "micro_batch": 2.0 * trained * (s.layers * s.hidden + 8 * s.hidden + 4 * s.inner),  # 8, 4: of one
+    }
+    largest = max(phases, key=phases.__getitem__)
+    stays = CUDA + weight_bytes(s, config.load_in_4bit) + 16 * adapter_parameters(s, config.lora_rank)
+    return stays + phases[largest], largest
+
+
+def pins() -> dict[str, str]:
+    """The versions that the kit was tested with, by package."""
+    lines = [(folders.ROOT / f"{name}.txt").read_text() for name in ("requirements", "requirements-no-deps")]
+    return dict(re.findall(r"^([\w.-]+)(?:\[[^]]*\])?==(\S+)", "\n".join(lines), flags=re.MULTILINE))
+
+
+def look(names: dict[str, str]) -> Machine:
+    """This machine, and where these models and data sets are; the hub is asked for all of them at once."""
+    import torch
+
+    here = {str(d.name).lower().replace("_", "-"): d.version for d in [*metadata.distributions()][::-1]}
+    with futures.ThreadPoolExecutor(32) as pool:  # all at once, so that the deadline of `hub.find` is that of all
+        found = dict(zip(names, pool.map(_place, names, names.values()), strict=True))
+    with_gpu = loading.gpu_is_there()
+    free, total = torch.cuda.mem_get_info() if with_gpu else (0, 0)
+    shapes = {name: s for name, answer in found.items() if (s := _shape(name, answer.commit)) is not None}
+    return Machine(
+        python=platform.python_version(),
+        packages={name: here.get(name.lower().replace("_", "-")) for name in pins()},
+        disk_free=shutil.disk_usage(next(p for p in (folders.HOME, *folders.HOME.parents) if p.exists())).free,
+        gpu=torch.cuda.get_device_name() if with_gpu else None,
+        gpu_free=min(free, int(total * torch.cuda.get_per_process_memory_fraction())) if with_gpu else 0,
+        bfloat16=with_gpu and torch.cuda.is_bf16_supported(including_emulation=False),
+        driver=shutil.which("nvidia-smi") is not None or Path("/dev/nvidia0").exists(),
+        places={name: answer.place for name, answer in found.items()},
+        shapes=SHAPES | shapes,
+    )
+
+
+def _place(name: str, kind: str) -> hub.Found:
+    """Where a model or a data set is; for what is `local`, the hub is not asked. UsageError for no data set's name."""
+    if kind == "dataset":
+        entry = sets.named(name)
+        there = entry.path is None or entry.path.exists()
+        return hub.find(entry.hub_id, kind) if entry.hub_id else hub.Found("local" if there else "missing")
+    if name in tiny.BASES or Path(name).expanduser().is_dir():
+        return hub.Found("local")
+    return hub.find(name) if re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name) else hub.Found("missing")
+
+
+def _shape(name: str, commit: str | None) -> Shape | None:
+    """The sizes in a model's config.json, if that is in a local folder or the hub's cache, and of Llama's kind."""
+    from huggingface_hub import try_to_load_from_cache
+
+    stored = try_to_load_from_cache(name, "config.json", revision=commit) if commit else f"{name}/config.json"
+    path = Path(stored if isinstance(stored, str) else "").expanduser()
+    config = files.read_json(path) if path.is_file() else {}
+    if config.get("model_type") not in ("llama", "qwen2", "qwen3"):
+        return None
+    layers, hidden, inner = (config[key] for key in ("num_hidden_layers", "hidden_size", "intermediate_size"))
+    heads, tied = config["num_attention_heads"], bool(config.get("tie_word_embeddings"))
+    head, key_heads = config.get("head_dim") or hidden // heads, config.get("num_key_value_heads") or heads
+    return Shape(layers, hidden, inner, heads * head, key_heads * head, config["vocab_size"], tied)
 
 
 if __name__ == "__main__":
-    models.quiet()
+    chosen = sys.argv[1] if len(sys.argv) > 1 else "quick"
     try:
-        sys.exit(main(sys.argv[1:]))
-    except UsageError as error:
-        sys.exit(str(error))
+        results = examine(chosen)
+    except UsageError as mistake:
+        sys.exit(str(mistake))
+    print(report(results, chosen))
+    sys.exit(0 if can_run(results) else 1)

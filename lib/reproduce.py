@@ -12,34 +12,29 @@ import threading
 import time
 from pathlib import Path
 
-from lib import runs
-from lib.runs import UsageError
+from lib import profiles
+from lib.storage import files, folders
+from lib.storage.errors import UsageError
 
 LEADER = "KIT_REPRODUCE_PROCESS"  # the process id of the Snakemake that a job belongs to
 
 
 def reproduce(profile: str, targets: list[str]) -> None:
     """Becomes the Snakemake process that brings a profile's results up to date, once no other one is at work here."""
-    if runs.needs_gpu(runs.load_profile(profile)) and not {"-n", "--dry-run", "--dryrun"} & set(targets):
+    chosen = profiles.load(profile)
+    if chosen.needs_gpu and not {"-n", "--dry-run", "--dryrun"} & set(targets):
         _examine(profile)
     cores = os.environ.get("JOBS") or os.cpu_count()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
-    command = [
-        "snakemake",
-        "--cores",
-        str(cores),
-        "--resources",
-        f"mem_mb={memory}",
-        "gpu=1",
-        "--config",
-        f"profile={profile}",
-    ]
+    memory = max(memory, chosen.memory_mb)  # what a job may take is a guess, and must not keep it from starting
+    command = ["snakemake", "--cores", str(cores), "--resources", f"mem_mb={memory}", "gpu=1"]
+    command += ["--config", f"profile={profile}"]
     command += ["--rerun-incomplete", "--nolock", "--rerun-triggers", "mtime", "params", "input", "--quiet", "rules"]
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")  # a trainer refuses to see more than one
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     os.environ[LEADER] = str(os.getpid())
-    os.chdir(runs.ROOT)
-    with runs.lock(runs.HOME / "runs") as descriptor:
+    os.chdir(folders.ROOT)
+    with files.lock(folders.HOME / "runs") as descriptor:
         os.set_inheritable(descriptor, True)  # Snakemake holds the lock from here on, also when `make` is killed
         os.execvp(command[0], [*command, *targets])
 
@@ -71,9 +66,7 @@ def job(notebook: str, output: Path, parameters: dict) -> None:
             extra_arguments=["--log-level=ERROR"],  # the kernel's own notices
         )
     except papermill.PapermillExecutionError as error:
-        raise UsageError(
-            f"{notebook} failed: {error.evalue} ({error.ename}; the whole story is in {partial})"
-        ) from error
+        raise UsageError(f"{notebook} failed: {error.evalue} ({error.ename}; the whole story is in {partial})") from error
     os.replace(partial, output)
 
 

@@ -6,8 +6,6 @@ import sys
 
 from tests import bench
 
-for name in sys.argv[1:] or sorted(
-    m.name for m in pkgutil.iter_modules(bench.__path__) if m.name not in ("__main__", "gpu")
-):
+for name in sys.argv[1:] or sorted(m.name for m in pkgutil.iter_modules(bench.__path__) if m.name not in ("__main__", "gpu")):
     print(f"\n== {name}", flush=True)
     importlib.import_module(f"tests.bench.{name}").main()

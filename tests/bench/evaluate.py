@@ -6,7 +6,7 @@ from itertools import combinations
 
 import numpy as np
 
-from lib import statistics
+from lib.evaluation import statistics
 
 PROBLEMS, SAMPLES, LIMIT = 5000, 16, 10.0  # LIMIT: seconds for enumeration
 
@@ -28,9 +28,7 @@ def main() -> None:
         worst, done = max(worst, float(difference.max())), done + 1
     ratio = (time.perf_counter() - started) / done / (max(times) / PROBLEMS)
     kinds = len({statistics.count_votes(row, "0") for row in answers})
-    print(
-        f"pass@k and maj@k of {PROBLEMS} × {SAMPLES}, k = 1 to {SAMPLES}: {max(times):.2f} s (the slowest of 3, cold)"
-    )
+    print(f"pass@k and maj@k of {PROBLEMS} × {SAMPLES}, k = 1 to {SAMPLES}: {max(times):.2f} s (the slowest of 3, cold)")
     print(f"different vote counts among the problems  {kinds}")
     print(f"enumeration / counting, a problem         {ratio:,.0f}  ({done} problems enumerated in {LIMIT:.0f} s)")
     print(f"largest difference between the two        {worst:.1e}")

@@ -20,9 +20,22 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from lib import memory, models, runs, tiny, train
+from lib import doctor
+from lib.models import environment, loading, tiny
+from lib.storage import files, folders
+from lib.training import train
+from lib.training.config import TrainConfig
 
 QWEN, LLAMA = "Qwen/Qwen2.5-3B-Instruct", "unsloth/Llama-3.2-3B-Instruct"
+CONFIGS: dict[str, dict] = {  # from the models' published config.json
+    QWEN: {"model_type": "qwen2", "vocab_size": 151_936, "hidden_size": 2048, "intermediate_size": 11_008}
+    | {"num_hidden_layers": 36, "num_attention_heads": 16, "num_key_value_heads": 2}
+    | {"tie_word_embeddings": True, "max_position_embeddings": 32_768},
+    LLAMA: {"model_type": "llama", "vocab_size": 128_256, "hidden_size": 3072, "intermediate_size": 8192}
+    | {"num_hidden_layers": 28, "num_attention_heads": 24, "num_key_value_heads": 8, "head_dim": 128}
+    | {"tie_word_embeddings": True, "max_position_embeddings": 131_072},
+}
+BACKENDS = ("unsloth", "plain")
 WEIGHTS = Path(tempfile.gettempdir()) / "kit-bench-weights"
 PROMPT = 48  # tokens that a prompt may have; it counts into a case's tokens
 PARTS = ("generation", "likelihood", "verifier", "loss", "update", "other")
@@ -33,7 +46,7 @@ class Case:
     """One measurement: `tokens` with the prompt, `cap` the share of the GPU in GB that the process may use."""
 
     model: str
-    regime: str
+    objective: str
     backend: str
     cap: int | None = None
     tokens: int = 512
@@ -50,12 +63,12 @@ class Case:
 
 def cases() -> list[Case]:
     """All cases, the most telling first: those with 2,048 tokens take minutes each."""
-    small = [Case("one_wording", r, b, None, 96, 64, 5) for b in train.BACKENDS for r in ("task", "tempered")]
+    small = [Case("one_wording", r, b, None, 96, 64, 5) for b in BACKENDS for r in ("task", "tempered")]
     full = Case(QWEN, "tempered", "unsloth", 24, 2048, 4)
     pairs = [Case(m, r, "unsloth", 24) for m in (QWEN, LLAMA) for r in ("tempered", "task")]
     plain = [Case(m, "tempered", "plain", 24) for m in (QWEN, LLAMA)]
     rest = [dataclasses.replace(full, model=LLAMA), dataclasses.replace(full, cap=48, micro_batch=8)]
-    rest += [dataclasses.replace(full, backend="plain"), dataclasses.replace(full, regime="task")]
+    rest += [dataclasses.replace(full, backend="plain"), dataclasses.replace(full, objective="task")]
     return [*small, full, *pairs[:2], plain[0], *pairs[2:], plain[1], *rest]
 
 
@@ -142,7 +155,7 @@ def instrument(clock: Clock) -> list[dict[str, float]]:
     import torch
     import trl
 
-    from lib import trainer
+    from lib.training import reward, trainer
 
     class Timed(trl.GRPOTrainer):  # after Unsloth's import, which replaces the class
         pass
@@ -150,8 +163,8 @@ def instrument(clock: Clock) -> list[dict[str, float]]:
     trl.GRPOTrainer, rows = Timed, []
     clock.around(Timed, "_generate_and_score_completions", "generated")
     clock.around(Timed, "training_step", "stepped")
-    clock.around(trainer.RegimeReward, "__call__", "rewarded")
-    clock.around(trainer.RegimeReward, "_signals", "scored")
+    clock.around(reward.RewardFunction, "__call__", "rewarded")
+    clock.around(reward.RewardFunction, "_inputs", "scored")
     clock.around(torch.optim.AdamW, "step", "updated")
     log = trainer.RunWriter.on_log
 
@@ -165,10 +178,10 @@ def instrument(clock: Clock) -> list[dict[str, float]]:
     return rows
 
 
-def settings_of(case: Case) -> train.Settings:
+def settings_of(case: Case) -> TrainConfig:
     """The training settings of a case."""
-    return train.Settings(
-        model=weights_of(case.model), regime=case.regime, backend=case.backend, engine="huggingface", steps=case.steps + 1,
+    return TrainConfig(
+        model=weights_of(case.model), objective=case.objective, backend=case.backend, engine="huggingface", steps=case.steps + 1,
         train_problems=64, prompts_per_step=case.prompts, completions_per_prompt=case.completions,
         micro_batch=case.micro_batch, max_prompt_tokens=PROMPT, max_completion_tokens=case.tokens - PROMPT,
         token_budget=8192, lora_rank=32, lora_alpha=64, warmup_steps=0, save_every=100,
@@ -176,9 +189,9 @@ def settings_of(case: Case) -> train.Settings:
 
 
 def measure(case: Case) -> dict:
-    """Runs a case in this process: mean seconds a step by part, tokens a second, peak and predicted memory in GiB."""
+    """Runs a case in this process: mean seconds per step by part, tokens per second, peak and estimated memory in GiB."""
     if case.backend == "unsloth":
-        models.import_unsloth()
+        loading.import_unsloth()
     import torch
 
     cuda = torch.cuda.is_available()
@@ -188,19 +201,18 @@ def measure(case: Case) -> dict:
     settings = settings_of(case)
     rows = instrument(Clock())
     with tempfile.TemporaryDirectory() as folder:
-        train.train(Path(folder) / "run", settings)
+        train.train(train.prepare(Path(folder) / "run", settings))
     counted = rows[1:]
     means = {name: sum(row[name] for row in counted) / len(counted) for name in ("step", "tokens", *PARTS)}
-    found = {"seconds": means.pop("step"), "tokens_a_step": means.pop("tokens"), "parts": means}
-    found["tokens_per_second"] = found["tokens_a_step"] / found["seconds"]
-    found["predicted_gib"] = (
-        memory.predict(memory.config_of(models.resolve(settings.model)), settings).total / memory.GIB
-    )
+    found = {"seconds": means.pop("step"), "tokens_per_step": means.pop("tokens"), "parts": means}
+    found["tokens_per_second"] = found["tokens_per_step"] / found["seconds"]
+    if case.model in doctor.SHAPES:
+        found["estimated_gib"] = doctor.gpu_bytes(doctor.SHAPES[case.model], settings)[0] / doctor.GIB
     if cuda:
         free, total = torch.cuda.mem_get_info()
         context, reserved = total - free - torch.cuda.memory_reserved(), torch.cuda.max_memory_reserved()
         sizes = {"context": context, "peak_allocated": torch.cuda.max_memory_allocated(), "peak": context + reserved}
-        found |= {f"{name}_gib": value / memory.GIB for name, value in sizes.items()}
+        found |= {f"{name}_gib": value / doctor.GIB for name, value in sizes.items()}
     return found
 
 
@@ -209,7 +221,7 @@ def _call(arguments: list[str], seconds: float) -> tuple[str, str | None]:
     command = [sys.executable, "-m", "tests.bench.gpu", *arguments]
     environment = {"PYTORCH_ALLOC_CONF": "expandable_segments:True"} | os.environ
     try:
-        done = subprocess.run(command, cwd=runs.ROOT, env=environment, capture_output=True, text=True, timeout=seconds)
+        done = subprocess.run(command, cwd=folders.ROOT, env=environment, capture_output=True, text=True, timeout=seconds)
     except subprocess.TimeoutExpired:
         return "", f"not done after {seconds:.0f} s"
     return done.stdout, (done.stderr.strip().splitlines() or ["no message"])[-1][:500] if done.returncode else None
@@ -217,7 +229,7 @@ def _call(arguments: list[str], seconds: float) -> tuple[str, str | None]:
 
 def run_case(case: Case, seconds: float) -> dict:
     """Measures a case; what goes wrong becomes its `error`. Weights are built in another process: they leave nothing behind."""
-    if case.model in memory.SHAPES and not Path(weights_of(case.model)).exists():
+    if case.model in CONFIGS and not Path(weights_of(case.model)).exists():
         _, error = _call(["build", case.model], seconds)
         if error:
             return {"error": f"building the weights: {error}"}
@@ -230,20 +242,20 @@ def ratios(found: dict[str, dict]) -> dict[str, float]:
     known = {Case(**row["case"]): row["result"] for row in found.values() if "error" not in row["result"]}
     made = {}
     for case, result in known.items():
-        for field, other in (("regime", "task"), ("backend", "plain")):
+        for field, other in (("objective", "task"), ("backend", "plain")):
             base = known.get(dataclasses.replace(case, **{field: other}))
             if base is not None and getattr(case, field) != other:
                 made[f"seconds: {case.name} / {other}"] = result["seconds"] / base["seconds"]
                 if field == "backend" and "peak_gib" in result:
                     made[f"memory: {case.name} / {other}"] = result["peak_gib"] / base["peak_gib"]
-        if "peak_gib" in result:
-            made[f"predicted / measured memory: {case.name}"] = result["predicted_gib"] / result["peak_gib"]
+        if "peak_gib" in result and "estimated_gib" in result:
+            made[f"estimated / measured memory: {case.name}"] = result["estimated_gib"] / result["peak_gib"]
     return made
 
 
 def run_all(chosen: list[Case], out: Path, again: bool, seconds: float, run=run_case) -> dict:
     """Runs the cases that are not in the file yet, and saves after each."""
-    found = runs.read_json(out) if out.exists() else {"cases": {}}
+    found = files.read_json(out) if out.exists() else {"cases": {}}
     for case in chosen:
         if not again and case.name in found["cases"]:
             continue
@@ -251,8 +263,8 @@ def run_all(chosen: list[Case], out: Path, again: bool, seconds: float, run=run_
         result = run(case, seconds)
         print(result.get("error") or f"{result['seconds']:.2f} s a step", flush=True)
         found["cases"][case.name] = {"case": dataclasses.asdict(case), "result": result}
-        found |= {"ratios": ratios(found["cases"]), "environment": runs.environment()}
-        runs.write_json(out, found)
+        found |= {"ratios": ratios(found["cases"]), "environment": environment.describe()}
+        files.write_json(out, found)
     return found
 
 
@@ -262,7 +274,7 @@ def main(arguments: list[str]) -> None:
         print(json.dumps(measure(Case(**json.loads(arguments[1])))))
         return
     if arguments[:1] == ["build"]:
-        build(memory.SHAPES[arguments[1]], Path(weights_of(arguments[1])))
+        build(CONFIGS[arguments[1]], Path(weights_of(arguments[1])))
         return
     parser = argparse.ArgumentParser(prog="python -m tests.bench.gpu", description=__doc__)
     parser.add_argument("--only", default="", help="cases whose name contains this")
@@ -270,12 +282,12 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--seconds", type=float, default=580, help="that a case may take")
     parser.add_argument("--out", type=Path, help="the JSON file; by default data/results/gpu/<device>.json")
     given = parser.parse_args(arguments)
-    if not models.gpu_is_there():
+    if not loading.gpu_is_there():
         sys.exit("There is no GPU here that torch can use: run this on a machine with one.")
     import torch
 
     device = re.sub(r"\W+", "-", torch.cuda.get_device_name().lower())
-    out = given.out or runs.ROOT / "data" / "results" / "gpu" / f"{device}.json"
+    out = given.out or folders.ROOT / "data" / "results" / "gpu" / f"{device}.json"
     found = run_all([case for case in cases() if given.only in case.name], out, given.again, given.seconds)
     print(json.dumps(found.get("ratios", {}), indent=2), f"written to {out}", sep="\n")
 

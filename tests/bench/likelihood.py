@@ -1,17 +1,18 @@
 """What a training step's parts cost on the embedded base: generation against likelihood."""
 
-from lib import models, problems
-from lib.likelihood import sequence_scores
-from lib.sample import Sampler, sample
+from lib.data import problems
+from lib.models import loading, sources, tokens
+from lib.models.sampling import Sampler, sample
+from lib.models.scoring import sequence_scores
 from tests.bench import seconds
 
 
 def main() -> None:
     """Generation against likelihood, and micro-batched likelihood against one completion at a time."""
-    model, tokenizer = models.load(models.resolve("many_wordings"), 96)
-    model = models.add_adapter(model, 16, 32, 0)
+    model, tokenizer = loading.load(sources.resolve("many_wordings"), 96)
+    model = loading.add_adapter(model, 16, 32, 0)
     test_set = problems.load("arithmetic", "test", 64)
-    prompts = models.prompt_ids(tokenizer, [p.messages for p in test_set])
+    prompts = tokens.prompt_ids(tokenizer, [p.messages for p in test_set])
     completions = [c.ids for c in sample(model, tokenizer, prompts, Sampler())]
     batch = prompts, completions, tokenizer.pad_token_id
     generation = seconds(lambda: sample(model, tokenizer, prompts, Sampler()))

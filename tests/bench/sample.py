@@ -5,8 +5,9 @@ import time
 import torch
 from transformers import GenerationConfig
 
-from lib import models, problems
-from lib.sample import Sampler, sample
+from lib.data import problems
+from lib.models import loading, sources, tokens
+from lib.models.sampling import Sampler, sample
 
 
 def main() -> None:
@@ -14,10 +15,10 @@ def main() -> None:
 
     Per pass, because a batch takes as many passes as its longest completion has tokens, and the two draw different ones.
     """
-    model, tokenizer = models.load(models.resolve("many_wordings"), 96)
+    model, tokenizer = loading.load(sources.resolve("many_wordings"), 96)
     test_set = problems.load("arithmetic", "test", 32)
-    prompts = [ids for ids in models.prompt_ids(tokenizer, [p.messages for p in test_set]) for _ in range(16)]
-    ends = sorted(models.eos_token_ids(model, tokenizer))
+    prompts = [ids for ids in tokens.prompt_ids(tokenizer, [p.messages for p in test_set]) for _ in range(16)]
+    ends = sorted(tokens.eos_token_ids(model, tokenizer))
     shared = {"max_new_tokens": 64, "eos_token_id": ends, "pad_token_id": tokenizer.pad_token_id}
     config = GenerationConfig(do_sample=True, temperature=1.0, top_k=0, top_p=1.0, **shared)
 
@@ -43,6 +44,4 @@ def main() -> None:
                 passes = draw(size)
                 found.append(1000 * (time.perf_counter() - started) / passes)
         other, mine = (min(found[1:]) for found in times.values())
-        print(
-            f"batches of {size:3}: ours {mine:.1f} ms a pass, generate's own {other:.1f} ms, ratio {mine / other:.2f}"
-        )
+        print(f"batches of {size:3}: ours {mine:.1f} ms a pass, generate's own {other:.1f} ms, ratio {mine / other:.2f}")

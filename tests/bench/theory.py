@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 
-from lib import sequences, theory
+from lib.theory import distributions, sequences
 from tests.bench import seconds
 
 
@@ -18,7 +18,7 @@ def chain(tokens: int, hazard: float = 0.0) -> sequences.SequenceModel:
 def moments_by_enumeration(base: sequences.SequenceModel, max_length: int) -> tuple[float, float]:
     """(log-partition of p², mean log p under it), from a list of every completion."""
     log_p = np.array([c.log_p for c in sequences.completions(base, max_length)])
-    return float(theory.log_partition(2 * log_p)), float(theory.expected(theory.power(log_p, 2), log_p))
+    return float(distributions.log_partition(2 * log_p)), float(distributions.expected(distributions.power(log_p, 2), log_p))
 
 
 def against_enumeration() -> None:
@@ -51,9 +51,7 @@ def by_length() -> None:
         draw = seconds(lambda s=sharpened: s.sample(1000), 3)
         assert (sharpened.sample(10).length == length).all()  # the full length is what is timed
         times.append(build + draw)
-        print(
-            f"T = {length:4d}, V = 64: log-partition {build:.3f} s, 1,000 samples {draw:.3f} s, together {build + draw:.3f} s"
-        )
+        print(f"T = {length:4d}, V = 64: log-partition {build:.3f} s, 1,000 samples {draw:.3f} s, together {build + draw:.3f} s")
     exponent = np.polyfit(np.log(lengths), np.log(times), 1)[0]
     slope, start = np.polyfit(lengths, times, 1)
     print(f"time ∝ T^{exponent:.2f}; linear fit: {1e6 * slope:.0f} µs a token and {1e3 * start:.1f} ms at the start")
@@ -63,12 +61,12 @@ def enumerated() -> None:
     """The optimum of `tilted`, its accuracy and entropy, over growing numbers of listed completions."""
     rng, ratios = np.random.default_rng(0), []
     for power in (16, 18, 20):
-        log_p = theory.normalise(5 * rng.normal(size=2**power))
+        log_p = distributions.normalise(5 * rng.normal(size=2**power))
         reward = (rng.random(2**power) < 0.3) * 1.0
 
         def optimum(log_p=log_p, reward=reward):
-            log_q = theory.tilt(log_p, reward, 2, 10)
-            return theory.expected(log_q, reward), theory.entropy(log_q)
+            log_q = distributions.tilt(log_p, reward, 2, 10)
+            return distributions.expected(log_q, reward), distributions.entropy(log_q)
 
         ratios.append(seconds(optimum, 3))
         ratio = ratios[-1] / ratios[0]

@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from lib import equivalence, verify, workers
+from lib.rewards import verifier
+from lib.rewards.verifier import mathverify, workers
 from tests.bench import seconds
 
 KINDS = {  # (right answer, the same in other words, a wrong one), of a number n
@@ -28,10 +29,7 @@ KINDS = {  # (right answer, the same in other words, a wrong one), of a number n
 # How often each kind occurs, roughly as in MATH: two thirds are plain numbers and fractions
 SHARES = {"integer": 22, "fraction": 8, "root": 4, "polynomial": 4, "point": 2, "interval": 2}
 SHARES |= {"angle": 2, "inequality": 1, "complex": 1, "words": 2}
-PAGE = (
-    "Let us write $x_{k+1} = 3x_k + {n}$ and look at the first terms. Since $x_0 = {n}$, we get $x_1 = 4 \\cdot {n}$. "
-    * 6
-)
+PAGE = "Let us write $x_{k+1} = 3x_k + {n}$ and look at the first terms. Since $x_0 = {n}$, we get $x_1 = 4 \\cdot {n}$. " * 6
 BOMB = "e^{e^{e^{99}}}"
 
 
@@ -66,7 +64,7 @@ def grpo(prompts: int, group: int, start: int) -> tuple[list[str], list[str]]:
 
 def ours(completions: list[str], golds: list[str]) -> list[bool]:
     """The kit's verdicts."""
-    return [verdict.correct for verdict in verify.check_all(completions, golds, strict=True)]
+    return [verdict.correct for verdict in verifier.check_all(completions, golds, strict=True)]
 
 
 def theirs(completions: list[str], golds: list[str]) -> list[float | None]:
@@ -94,9 +92,9 @@ def main() -> None:
     compare("  inequalities alone", partial(distinct, 90, {"inequality": 1}))  # Math-Verify decides every one
     compare("64 × 8 as in GRPO", partial(grpo, 64, 8), floor=20.0)
     items = [("x \\le 3", f"x-{n} \\le {3 - n}", True) for n in range(40)]
-    calm = seconds(lambda: workers.run(equivalence.judge, items), 3)
+    calm = seconds(lambda: workers.run(mathverify.judge, items), 3)
     started = time.perf_counter()
-    statuses = workers.run(equivalence.judge, [*items[:20], ("\\sqrt{x}", BOMB, True), *items[20:]])
+    statuses = workers.run(mathverify.judge, [*items[:20], ("\\sqrt{x}", BOMB, True), *items[20:]])
     added = time.perf_counter() - started - calm
     others = statuses[:20] + statuses[21:]
     print(f"one bomb among 40      adds {added:.2f} s (deadline {workers.DEADLINE:.0f} s): ", end="")

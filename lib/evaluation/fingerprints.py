@@ -1,0 +1,65 @@
+"""What an evaluation was made of, as four hashes of 16 hexadecimal digits, and the refusal to compare what was made differently.
+
+Prompts, sampler and grader must be the same for two results to be compared; the model is what differs between them. All four
+decide whether samples that are there may be kept. In a result they are `fingerprint_prompts` and so on.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from importlib import metadata
+from pathlib import Path
+
+import pandas as pd
+
+from lib.data.prompts import Problem
+from lib.models.sources import Source
+from lib.rewards import verifier
+from lib.storage import files
+from lib.storage.errors import UsageError
+
+COMPARED = ("prompts", "sampler", "grader")
+VERIFIER = Path(verifier.__file__).parent
+
+
+def of_prompts(problems: Iterable[Problem]) -> str:
+    """Of the questions in their order: identifier, text and gold answer. How a model's template wraps them is the model's."""
+    return digest([[p.id, p.prompt, p.gold] for p in problems])
+
+
+def of_grader() -> str:
+    """Of the source of the verifier, and of the packages that it grades with."""
+    sources = {path.name: path.read_text(encoding="utf-8") for path in sorted(VERIFIER.glob("*.py"))}
+    return digest([sources, [metadata.version(package) for package in verifier.PACKAGES]])
+
+
+def of_model(source: Source, load_in_4bit: bool, adapter: Path | None) -> str:
+    """Of a model as it is loaded: weights (or the hub's commit), precision, tokenizer and template, adapter."""
+    parts: list[object] = [source.revision, source.fingerprint, load_in_4bit]
+    if source.fingerprint:  # a local folder; a hub's commit stands for all of its files
+        folder = Path(source.path)
+        parts += [digest(path.read_bytes()) for kind in ("*token*", "*.jinja") for path in sorted(folder.glob(kind))]
+    if adapter is not None:
+        config = files.read_json(adapter / "adapter_config.json")
+        config = {k: sorted(v) if isinstance(v, list) else v for k, v in config.items()}  # PEFT writes sets in any order
+        parts += [digest(config), digest(min(adapter.glob("adapter_model.*")).read_bytes())]
+    return digest(parts)
+
+
+def refuse_unlike(results: Mapping[str, Mapping[str, object]]) -> None:
+    """Raises UsageError if results, by the name of their run, do not have the same prompts, sampler and grader. A result without
+    fingerprints, from before there were any, is like none that has them."""
+    for part in COMPARED:
+        found = pd.Series({name: result.get(f"fingerprint_{part}") for name, result in results.items()}).fillna("unknown")
+        unlike = found[found != found.iloc[0]]
+        if len(unlike):
+            raise UsageError(
+                f"{found.index[0]} and {unlike.index[0]} cannot be compared, because their {part} differ "
+                f"({found.iloc[0]} and {unlike.iloc[0]}): evaluate both again in the same way."
+            )
+
+
+def digest(value: object) -> str:
+    """The fingerprint of bytes, or of anything that JSON can hold."""
+    data = value if isinstance(value, bytes) else json.dumps(value, sort_keys=True, default=str).encode()
+    return hashlib.sha256(data).hexdigest()[:16]

@@ -1,0 +1,209 @@
+"""Evaluations of bases and runs: sampled in chunks, kept with what they are made of, resumed, and summed up.
+
+A folder `evaluations/` holds `<data>-<split>.json`, the result, and the raw samples beside it. While an evaluation runs, whole
+chunks of problems appear in `<data>-<split>-chunks/`; a killed one goes on after the last of them, and what comes out is the same.
+The numbers are always computed from the kept samples, by `lib.evaluation.metrics`.
+"""
+
+import shutil
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from lib.data import problems
+from lib.data.prompts import Problem
+from lib.evaluation import fingerprints, grading, metrics
+from lib.evaluation.config import EvalConfig
+from lib.evaluation.metrics import Graded
+from lib.models import environment, loading, sampling, sources, tokens
+from lib.rewards import verifier
+from lib.storage import files
+from lib.storage.errors import UsageError
+from lib.training import train
+
+CHECKPOINTS = ("last", "best")
+MOST_RANK = 64  # of an adapter that vLLM samples with
+
+
+class Subject(NamedTuple):
+    """What is evaluated: a base as it is, or with the adapter of a run. `about` is copied into the result."""
+
+    source: sources.Source
+    load_in_4bit: bool
+    adapter: Path | None
+    about: dict[str, object]
+
+
+def load_problems(config: EvalConfig) -> problems.ProblemSet:
+    """The problems of an evaluation, and where they are from: the one place that loads them."""
+    return problems.load_set(config.data, config.split, config.problems, revision=config.revision)
+
+
+def of_base(model: str, folder: Path, config: EvalConfig, load_in_4bit: bool = True) -> dict:
+    """Evaluates a base of the kit, a folder or a hub id as it is, and returns the result; see `evaluate_subject`."""
+    about: dict[str, object] = {"objective": "base", "seed": None, "checkpoint": "base"}
+    return evaluate_subject(Subject(sources.resolve(model), load_in_4bit, None, about), folder, config)
+
+
+def of_run(run: Path, config: EvalConfig, checkpoint: str = "last") -> dict:
+    """Evaluates a finished run: its last checkpoint, the headline, or the one that is best on the validation split. The best one's
+    result is beside the last one's, its name ends in `-best`, and it says which step it is from. The model is loaded as for
+    training. Raises UsageError if there is no such run, or if the data has no validation split."""
+    if checkpoint not in CHECKPOINTS:
+        raise UsageError(f"Unknown checkpoint {checkpoint!r}: choose one of {', '.join(CHECKPOINTS)}.")
+    if not train.finished(run):
+        raise UsageError(f"There is no finished run in {run}: check its name, or train it first.")
+    trained = files.read_json(run / "config.json")
+    settings, objective = trained["settings"], trained["objective"]
+    numbers = {name: objective[name] for name in ("alpha", "beta_inv", "normalization", "length_exponent")}
+    about = {"objective": objective["name"], **numbers, "fixed_length": settings["fixed_length"]}
+    about |= {"seed": settings["seed"], "checkpoint": checkpoint}
+    subject = Subject(sources.resolve(settings["model"]), settings["load_in_4bit"], run / "adapter", about)
+    if checkpoint == "last":
+        return evaluate_subject(subject, run, config)
+    best, scores = best_on_validation(subject, run, config)
+    about |= {"step": _step(best), "validation": scores}
+    return evaluate_subject(subject._replace(adapter=best, about=about), run, config, "-best")
+
+
+def best_on_validation(subject: Subject, run: Path, config: EvalConfig) -> tuple[Path, dict[str, float]]:
+    """(the kept checkpoint with the highest sampled accuracy on the validation split, that accuracy of each checkpoint). Of equal
+    ones the latest. `TrainConfig.keep_checkpoints` says how many are kept."""
+    cheaper = config.validation()
+    chosen_on, reported_on = ({p.prompt for p in load_problems(one).problems} for one in (cheaper, config))
+    if overlap := chosen_on & reported_on:
+        raise UsageError(
+            f"{config.data} has no validation split apart from its {config.split} split ({len(overlap)} problems are in both): "
+            "report the last checkpoint."
+        )
+    kept = sorted((mark.parent for mark in run.glob("checkpoints/checkpoint-*/complete")), key=_step)
+    if not kept:
+        raise UsageError(f"{run} keeps no checkpoints: report the last one, which is its adapter.")
+    scores = {}
+    for path in kept:
+        result = evaluate_subject(subject._replace(adapter=path), run, cheaper, f"-{path.name}")
+        scores[path.name] = result["accuracy_sampled"]
+    return max(reversed(kept), key=lambda path: scores[path.name]), scores
+
+
+def _step(checkpoint: Path) -> int:
+    return int(checkpoint.name.removeprefix("checkpoint-"))
+
+
+def evaluate_subject(subject: Subject, folder: Path, config: EvalConfig, suffix: str = "") -> dict:
+    """Evaluates a model; writes `evaluations/<data>-<split><suffix>.json`, with the raw samples beside it, and returns the result.
+    Samples that are there already are kept (`identity`); killed at any moment, it goes on with the next chunk and ends in the same
+    numbers. `tokens` and `seconds` are what sampling, grading and scoring took."""
+    stem = Path(folder) / "evaluations" / f"{config.stem}{suffix}"
+    chosen = load_problems(config)
+    made_of = identity(subject, config, chosen.problems)
+    with files.lock(stem.parent):
+        files.sweep(stem.parent)
+        seconds = _kept(stem, made_of)
+        if seconds is None:
+            seconds = _measure(subject, config, chosen.problems, stem, made_of)
+            files.write_json(stem.parent / "environment.json", environment.describe())
+        numbers = metrics.summarise(Graded(*map(pd.read_parquet, _tables(stem))))
+        too_long = len(chosen.problems) - numbers["problems"]
+        result = {"model": subject.source.name, **subject.about, "data_set": config.data_set, **numbers}
+        result |= {"seconds": round(seconds, 1), "revision": chosen.revision}
+        result |= {"left_out": {"too_long": too_long, "unreadable_golds": list(chosen.unreadable)}}
+        result |= {"verifier": verifier.description(strict=False), **made_of}
+        files.write_json(Path(f"{stem}.json"), result)
+        shutil.rmtree(f"{stem}-chunks", ignore_errors=True)
+    return result
+
+
+def identity(subject: Subject, config: EvalConfig, asked: list[Problem]) -> dict[str, object]:
+    """The settings of an evaluation and its `fingerprints`: samples that were made of the same are kept."""
+    names = {"temperature", "top_p", "top_k", "repetition_penalty", "max_completion_tokens", "samples"}
+    engine = "vllm" if loading.vllm_is_there() else "huggingface"
+    return {
+        "config": config.identity(),
+        "fingerprint_prompts": fingerprints.of_prompts(asked),
+        "fingerprint_sampler": fingerprints.digest({"engine": engine} | config.model_dump(include=names)),
+        "fingerprint_grader": fingerprints.of_grader(),
+        "fingerprint_model": fingerprints.of_model(subject.source, subject.load_in_4bit, subject.adapter),
+    }
+
+
+def _tables(stem: Path) -> list[Path]:
+    """The files of an evaluation's raw samples."""
+    return [Path(f"{stem}-{kind}.parquet") for kind in Graded._fields]
+
+
+def _kept(stem: Path, made_of: dict[str, object]) -> float | None:
+    """The seconds that a finished evaluation took, if it was made of the same things and its samples are there."""
+    path = Path(f"{stem}.json")
+    if not all(one.exists() for one in (path, *_tables(stem))):
+        return None
+    result = files.read_json(path)
+    return result["seconds"] if result == result | made_of else None
+
+
+def _measure(subject: Subject, config: EvalConfig, asked: list[Problem], stem: Path, made_of: dict[str, object]) -> float:
+    """Samples what is not there yet, chunk by chunk, puts the chunks together, and returns the seconds that they took."""
+    folder = Path(f"{stem}-chunks")
+    if not (folder / "of.json").exists() or files.read_json(folder / "of.json") != made_of:
+        shutil.rmtree(folder, ignore_errors=True)
+    files.write_json(folder / "of.json", made_of)
+    paths = {start: folder / f"{start:06d}.parquet" for start in range(0, len(asked), config.chunk)}
+    if missing := {start: path for start, path in paths.items() if not path.exists()}:
+        _sample_chunks(subject, config, asked, missing)
+    chunks = [pd.read_parquet(path) for path in paths.values()]
+    whole = pd.concat(chunks, ignore_index=True)
+    if whole.empty:
+        raise UsageError(f"Every prompt has more than {config.max_prompt_tokens} tokens: raise max_prompt_tokens.")
+    whole.attrs = {}
+    Path(f"{stem}.json").unlink(missing_ok=True)  # an older result does not describe the new samples
+    for kind, path in zip(Graded._fields, _tables(stem), strict=True):
+        with files.atomic(path) as partial:
+            whole[whole["kind"] == kind].drop(columns="kind").to_parquet(partial, index=False)
+    return sum(chunk.attrs["seconds"] for chunk in chunks)
+
+
+def _sample_chunks(subject: Subject, config: EvalConfig, asked: list[Problem], paths: dict[int, Path]) -> None:
+    """Loads the model and writes the chunks that start at these problems, each one when it is whole."""
+    vllm = loading.Vllm(config.vllm_memory, MOST_RANK) if loading.vllm_is_there() else None
+    longest = config.max_prompt_tokens + config.max_completion_tokens
+    model, tokenizer = loading.load(subject.source, longest, subject.load_in_4bit, vllm)
+    engine = sampling.vllm_engine(model, tokenizer, subject.adapter) if vllm else None
+    if subject.adapter is not None:
+        model = loading.load_adapter(model, tokenizer, subject.adapter)
+    parts = {start: asked[start : start + config.chunk] for start in paths}
+    samples, missing = (config.samples + 1) * len(asked), (config.samples + 1) * sum(map(len, parts.values()))
+    with sampling.Progress("evaluating", samples, samples - missing) as progress:
+        loaded = grading.Loaded(model, tokenizer, subject.adapter is not None, engine, progress)
+        size = config.batch_size
+        for start, path in paths.items():
+            started = time.perf_counter()
+            part, _ = tokens.short_enough(tokenizer, parts[start], config.max_prompt_tokens)
+            table = pd.DataFrame({"kind": []})  # of a chunk whose prompts are all too long
+            if part:
+                graded, size = _measure_in_batches(loaded, config, part, size)
+                table = pd.concat([t.assign(kind=kind) for kind, t in graded._asdict().items()], ignore_index=True)
+            table.attrs["seconds"] = time.perf_counter() - started
+            with files.atomic(path) as partial:
+                table.to_parquet(partial, index=False)
+
+
+def _measure_in_batches(loaded: grading.Loaded, config: EvalConfig, part: list[Problem], size: int) -> tuple[Graded, int]:
+    """`grading.measure` in batches of `size`, halved whenever memory runs out, and the size that worked: the samples are the same.
+    Raises UsageError where even one completion at a time is too much."""
+    from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
+
+    while True:
+        budget = max(1, config.token_budget * size // config.batch_size)
+        try:
+            return grading.measure(loaded, config.changed(batch_size=size, token_budget=budget), part), size
+        except Exception as error:
+            if not should_reduce_batch_size(error):
+                raise
+        if size == 1:
+            longest = f"one completion of {config.max_completion_tokens} tokens"
+            raise UsageError(f"Memory runs out even for {longest}: lower max_completion_tokens.")
+        size //= 2
+        clear_device_cache(garbage_collection=True)
+        print(f"Memory ran out: going on with a batch_size of {size} (the profile has {config.batch_size}).")

@@ -1,0 +1,163 @@
+"""Profiles: the settings of a batch reproduction, `profiles/<name>.yaml`, as typed settings of training and evaluation.
+
+Everything in a profile is checked when it is loaded: each run becomes a `TrainConfig`, each evaluation an `EvalConfig`. Carrying a
+profile out is `lib.reproduce`.
+"""
+
+import functools
+import itertools
+from typing import Annotated, Any, Self
+
+import yaml
+from pydantic import Field, model_validator
+
+from lib.evaluation.config import EvalConfig
+from lib.models import tiny
+from lib.storage import folders
+from lib.storage.config import Config
+from lib.storage.errors import UsageError
+from lib.training.config import TrainConfig
+
+Count = Annotated[int, Field(ge=1)]
+Row = dict[str, Any]  # what one run sets itself
+
+
+class Line(Config):
+    """A line of `runs`: what its runs have of their own. A list stands for one run for each of its values."""
+
+    model: str | list[str]
+    objective: str | list[str]
+    alpha: float | list[float] | None = None
+    beta_inv: float | list[float] | None = None
+    normalization: str | list[str] | None = None
+    length_exponent: float | list[float] | None = None
+    fixed_length: bool | None = None
+
+    def rows(self) -> list[Row]:
+        """Each run of the line, lists multiplied out."""
+        given = self.model_dump(exclude_none=True)
+        lists = [value if isinstance(value, list) else [value] for value in given.values()]
+        return [dict(zip(given, values, strict=True)) for values in itertools.product(*lists)]
+
+
+class Section(Config):
+    """What one model has instead of a profile's `train` and `evaluate`."""
+
+    train: dict[str, Any] = {}
+    evaluate: dict[str, Any] = {}
+
+
+class WithoutTraining(Config):
+    """Parameters of notebook 08; None leaves the notebook's own."""
+
+    alpha: float | None = None
+    questions: Count | None = None
+    steps: Count | None = None
+    particles: Count | None = None
+    block: Count | None = None
+
+
+class Profile(Config):
+    """A batch reproduction. `train` and `evaluate` are settings that all runs share, `by_model` what one model has instead.
+
+    `evaluate.data` may be a list: then every model is evaluated on each, the first being the headline. `notebooks` are those that
+    need no run; `memory_mb` is what a job may take, for Snakemake.
+    """
+
+    name: str
+    title: str
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    train: dict[str, Any]
+    evaluate: dict[str, Any]
+    runs: list[Line]
+    by_model: dict[str, Section] = {}
+    notebooks: list[str] = []
+    without_training: WithoutTraining = WithoutTraining()
+    memory_mb: Count = 1500
+
+    @model_validator(mode="after")
+    def _can_be_carried_out(self) -> Self:
+        there = {path.stem for path in (folders.ROOT / "notebooks").glob("*.ipynb")}
+        if unknown := sorted(set(self.notebooks) - there):
+            raise UsageError(f"notebooks lists some that are not there: {', '.join(unknown)}.")
+        if unknown := sorted(set(self.by_model) - set(self.models)):
+            raise UsageError(f"by_model has {', '.join(unknown)}, which no run has.")
+        for row in self.rows.values():
+            self.train_config(**row)
+        for model in self.models:
+            self.eval_configs(model)
+        return self
+
+    @functools.cached_property
+    def rows(self) -> dict[str, Row]:
+        """What each run sets itself, by the run's name: lists multiplied out, and a copy for each seed."""
+        found: dict[str, Row] = {}
+        for line in self.runs:
+            for chosen in line.rows():
+                for seed in self.seeds:
+                    row = chosen | {"seed": seed}
+                    if found.setdefault(name := run_name(**row), row) != row:
+                        raise UsageError(f"Two runs would be called {name}: {found[name]} and {row}. Rename a model.")
+        return found
+
+    @property
+    def models(self) -> list[str]:
+        """The models of its runs, in their order."""
+        return list(dict.fromkeys(row["model"] for row in self.rows.values()))
+
+    @property
+    def needs_gpu(self) -> bool:
+        """Whether it is for a GPU: a model of it is none of the tiny bases."""
+        return not set(self.models) <= set(tiny.BASES)
+
+    def section(self, name: str, model: str) -> dict[str, Any]:
+        """Its `train` or `evaluate` settings for one of its models."""
+        own = getattr(self.by_model[model], name) if model in self.by_model else {}
+        return getattr(self, name) | own
+
+    def train_config(self, **chosen: Any) -> TrainConfig:
+        """The settings of a run: its own for the model, under what is chosen here (None leaves the profile's)."""
+        own = self.section("train", str(chosen.get("model")))
+        return TrainConfig(**own | {k: v for k, v in chosen.items() if v is not None})
+
+    def eval_configs(self, model: str, data: str | None = None) -> list[EvalConfig]:
+        """The evaluations of a model, one per data set, the headline first; or the one of `data`.
+
+        Raises UsageError for data that the model is not evaluated on.
+        """
+        values = self.section("evaluate", model)
+        sets = values.get("data", "arithmetic")
+        sets = sets if isinstance(sets, list) else [sets]
+        if data is not None and data not in sets:
+            raise UsageError(f"{self.name} does not evaluate {model} on {data!r}: choose one of {', '.join(sets)}.")
+        return [EvalConfig(**values | {"data": one}) for one in sets if data in (None, one)]
+
+
+def names() -> list[str]:
+    """The names of all profiles."""
+    return sorted(path.stem for path in (folders.ROOT / "profiles").glob("*.yaml"))
+
+
+def load(name: str) -> Profile:
+    """`profiles/<name>.yaml`, checked. Raises UsageError in one sentence that says where the mistake is."""
+    path = folders.ROOT / "profiles" / f"{name}.yaml"
+    if name not in names():
+        raise UsageError(f"There is no profile {name!r}: choose one of {', '.join(names())}.")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return Profile(**{**values, "name": name})
+    except (yaml.YAMLError, TypeError) as error:
+        raise UsageError(f"{path.name} is no YAML mapping: {' '.join(str(error).split())}.") from None
+    except UsageError as error:
+        raise UsageError(f"{path.name}: {error}") from None
+
+
+def run_name(model: str, objective: str, seed: int, **numbers: Any) -> str:
+    """A run's folder name: what was asked for, in file-name letters, such as `many_wordings-tempered-a4-s0`.
+
+    `numbers` are other settings of `Line`; None, and a normalization of `sum`, leave no trace.
+    """
+    shown = {"alpha": "a{:g}", "beta_inv": "b{:g}", "normalization": "{}", "length_exponent": "e{:g}", "fixed_length": "fixed"}
+    given = {name: value for name, value in numbers.items() if value not in (None, "sum") and value is not False}
+    parts = [form.format(given[name]) for name, form in shown.items() if name in given]
+    return "-".join([folders.short_name(model), objective, *parts, f"s{seed}"])

@@ -1,0 +1,228 @@
+"""Figures: one style, one colour and dash per objective, one way to save. A plotter takes data and axes, and reads no file."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
+from numpy.typing import ArrayLike
+
+from lib.evaluation import metrics, statistics
+from lib.rewards.objectives import OBJECTIVES
+from lib.storage import files, folders
+
+BASE: Any = SimpleNamespace(color="#000000", dash=":", marker="x")
+BAR: dict[str, Any] = {"marker": "|", "linestyle": "none", "markersize": 12, "markeredgewidth": 2}
+plt.style.use(Path(__file__).with_name("figures.mplstyle"))
+
+
+def style(objective: str, rank: int = 0) -> dict[str, Any]:
+    """The colour, dash and marker of an objective, or of the `base`, as keywords for `plot`. `rank` counts the labels of one
+    objective, such as its α: each next one is lighter, and its marker is open."""
+    look = BASE if objective == "base" else OBJECTIVES[objective]
+    lighter = tuple(1 - (1 - part) * 0.6**rank for part in to_rgb(look.color))
+    face = "white" if rank else lighter
+    return {"color": lighter, "linestyle": look.dash, "marker": look.marker, "markerfacecolor": face, "markersize": 5}
+
+
+def styles(labels: Iterable[tuple[str, str]]) -> dict[tuple[str, str], dict[str, Any]]:
+    """The style of each (objective, label), ranked within its objective in the order given."""
+    looks: dict[tuple[str, str], dict[str, Any]] = {}
+    for objective, label in dict.fromkeys(labels):
+        looks[objective, label] = style(objective, sum(other == objective for other, _ in looks))
+    return looks
+
+
+def legend(figure: Figure, axes: Iterable[Axes]) -> None:
+    """One legend below the figure for every label in any of its axes."""
+    found = [ax.get_legend_handles_labels() for ax in axes]
+    entries = {label: handle for handles, labels in found for handle, label in zip(handles, labels)}
+    figure.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=min(6, len(entries)), fontsize=8)
+
+
+def save(figure: Figure, name: str, folder: Path = folders.HOME / "figures") -> None:
+    """Writes `<name>.png` and `<name>.svg`, atomically and without dates."""
+    for suffix, metadata in (("svg", {"Date": None}), ("png", None)):
+        with files.atomic(folder / f"{name}.{suffix}") as path:
+            figure.savefig(path, format=suffix, metadata=metadata)
+
+
+def smooth(values: ArrayLike, window: int = 5) -> np.ndarray:
+    """A centred running mean that shortens its window at the ends, [T] to [T]."""
+    return pd.Series(values).rolling(window, center=True, min_periods=1).mean().to_numpy()
+
+
+def by_step(ax: Axes, lines: Mapping[tuple[str, str], pd.DataFrame], column: str, scale: float = 1.0) -> Axes:
+    """One line per (objective, label): the running mean over 5 steps of a column of `steps.csv`, averaged over seeds."""
+    looks = styles(lines)
+    for key, rows in lines.items():
+        mean = rows.groupby("step")[column].mean()
+        ax.plot(mean.index, scale * smooth(mean), label=key[1], markevery=max(1, len(mean) // 8), **looks[key])
+    ax.set_xlabel("training step (updates; running mean of 5)")
+    return ax
+
+
+def intervals(ax: Axes, rows: pd.DataFrame, metric: metrics.Metric, bar: str | None = None) -> Axes:
+    """A metric with its 95% interval, a line of the axes per label; seeds of one label lie close together. `bar` names a column
+    to be drawn with it."""
+    labels, looks = list(rows["label"].unique()), styles(zip(rows["objective"], rows["label"]))
+    scale, ends = 100 if metric.rate else 1, [f"{metric.name}_low", f"{metric.name}_high"]
+    for label, seeds in rows.groupby("label"):
+        look = looks[seeds["objective"].iloc[0], label] | {"linestyle": "none", "markersize": 7}
+        places = labels.index(label) + (np.linspace(-0.2, 0.2, len(seeds)) if len(seeds) > 1 else np.zeros(1))
+        reach = np.abs(seeds[ends].to_numpy().T - seeds[metric.name].to_numpy())
+        ax.errorbar(scale * seeds[metric.name], places, xerr=scale * reach, capsize=3, **look)
+        if bar:
+            ax.plot(scale * seeds[bar], places, color=look["color"], **BAR)
+    ax.set_yticks(range(len(labels)), labels)
+    ax.invert_yaxis()
+    ax.set_xlabel(metric.label)
+    return ax
+
+
+def accuracies(ax: Axes, rows: pd.DataFrame) -> Axes:
+    """Sampled accuracy with its 95% interval, and greedy accuracy as a bar."""
+    intervals(ax, rows, metrics.METRICS["accuracy_sampled"], "accuracy_greedy")
+    ax.plot([], [], "ko", label="sampled, T = 1 (95% interval)")
+    ax.plot([], [], color="black", label="greedy", **BAR)
+    ax.set(xlim=(-2, 102), xlabel="accuracy on test problems (%)")
+    return ax
+
+
+def further(ax: Axes, rows: pd.DataFrame, metric: metrics.Metric, of: Sequence[str] = ("base", "task", "sharpen")) -> Axes:
+    """`intervals` with a title that says what the metric is for these objectives, as far as they are there."""
+    means = rows.groupby("objective", sort=False)[metric.name].mean()
+    said = [f"{name} {metric.shown(means[name])}" for name in of if name in means]
+    intervals(ax, rows, metric).set_title(f"{rows['model'].iloc[0]}, {metric.label}:\n{', '.join(said)}")
+    return ax
+
+
+def pass_curves(ax: Axes, rows: pd.DataFrame) -> Axes:
+    """pass@k against k with its 95% interval, a line per label, both averaged over seeds."""
+    ks = statistics.powers_of_two(int(rows["samples"].max()))
+    looks = styles(zip(rows["objective"], rows["label"]))
+    for key, seeds in rows.groupby(["objective", "label"], sort=False):
+        means = 100 * seeds.mean(numeric_only=True)
+        value, low, high = ([means[f"pass_at_{k}{end}"] for k in ks] for end in ("", "_low", "_high"))
+        ax.plot(ks, value, label=key[1], **looks[key])
+        ax.fill_between(ks, low, high, color=looks[key]["color"], alpha=0.12, linewidth=0)
+    ax.set_xscale("log", base=2)
+    ax.set_xticks(ks, [str(k) for k in ks])
+    ax.set(xlabel="k (samples per problem)", ylabel="pass@k (%)")
+    return ax
+
+
+def kinds(ax: Axes, best: pd.DataFrame) -> Axes:
+    """A dot per problem: the highest S_p of a `worked` against that of a `direct` completion, in nats, with the diagonal."""
+    worked = best["worked"] > best["direct"]
+    for name, part, marker, color in (("worked", best[worked], "o", "#0072B2"), ("direct", best[~worked], "x", "#D55E00")):
+        ax.scatter(part["direct"], part["worked"], marker=marker, color=color, s=18, alpha=0.7, label=f"{name} is likelier")
+    ax.axline((-1, -1), slope=1, color="black", linewidth=1)
+    ax.set(xlabel="likeliest direct completion, S_p (nats)", ylabel="likeliest worked completion, S_p (nats)")
+    return ax
+
+
+def plain(rank: int) -> dict[str, Any]:
+    """The style of the rank-th line that is no objective: it takes that of the rank-th objective."""
+    return style(list(OBJECTIVES)[rank])
+
+
+def lines(ax: Axes, x: Sequence[float], series: Mapping[str, Sequence[float]], first: int = 0, **look: Any) -> Axes:
+    """A line for each named series over x, told apart by `plain` from rank `first` on, with a legend. `look` overrides."""
+    for rank, (name, values) in enumerate(series.items(), first):
+        every = max(1, len(x) // 10)
+        ax.plot(x, values, label=name, **plain(rank) | {"markevery": every} | look)
+    ax.legend(fontsize=8)
+    return ax
+
+
+def forecasts(ax: Axes, table: pd.DataFrame, names: Mapping[str, str], trained: pd.DataFrame) -> Axes:
+    """Forecast accuracy with its interval over α, a line per kind (`forecast.as_table`), and trained runs as crosses."""
+    known = table.dropna(subset="accuracy")
+    for rank, (kind, rows) in enumerate(known.groupby("kind", sort=False)):
+        look = plain(rank)
+        ax.plot(rows["alpha"], 100 * rows["accuracy"], label=f"forecast: {names[kind]}", **look)
+        ax.fill_between(rows["alpha"], 100 * rows["low"], 100 * rows["high"], color=look["color"], alpha=0.15)
+    for _, run in trained.iterrows():
+        mean, low, high = (100 * run[f"accuracy_sampled{end}"] for end in ("", "_low", "_high"))
+        ax.errorbar(run["alpha"], mean, yerr=[[mean - low], [high - mean]], fmt="kx", markersize=9, capsize=3)
+    ax.plot([], [], "kx", markersize=9, label="trained: tempered")
+    ax.set(xlabel="α (1 is the base)", ylabel="accuracy (%)", ylim=(0, 102))
+    ax.legend(fontsize=8)
+    return ax
+
+
+def by_group(ax: Axes, grouped: Mapping[str, pd.DataFrame]) -> Axes:
+    """Trained against forecast accuracy of groups of questions (`forecast_check.by_group`), a line per run."""
+    for rank, (name, rows) in enumerate(grouped.items()):
+        ax.plot(100 * rows["forecast"], 100 * rows["trained"], label=name, **plain(rank))
+    ax.plot([0, 100], [0, 100], color="black", linewidth=0.8, linestyle=":", label="as forecast")
+    ax.set(xlabel="forecast under p^α (%)", ylabel="trained (%)", xlim=(-3, 106), ylim=(-3, 106))
+    ax.legend(fontsize=8)
+    return ax
+
+
+def by_tokens(ax: Axes, methods: pd.DataFrame, trained: pd.DataFrame) -> Axes:
+    """Accuracy with its interval over the tokens spent, a line per method (`baselines.as_table`), and trained runs as crosses with
+    their label."""
+    for rank, (method, rows) in enumerate(methods.groupby("method", sort=False)):
+        reach = 100 * np.abs(rows[["low", "high"]].to_numpy().T - rows["accuracy"].to_numpy())
+        ax.errorbar(rows["tokens"], 100 * rows["accuracy"], reach, label=method, elinewidth=0.7, capsize=2, **plain(rank))
+    for number, (_, run) in enumerate(trained.sort_values("accuracy_sampled").iterrows()):
+        place, shift = (run["length_mean"], 100 * run["accuracy_sampled"]), (5, 4 if number % 2 else -10)
+        ax.plot(*place, "k+", markersize=9)
+        ax.annotate(run["label"], place, shift, textcoords="offset points", fontsize=7)
+    ax.set(xscale="log", xlabel="tokens per problem (log scale)", ylabel="accuracy (%)", ylim=(0, 102))
+    ax.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
+    return ax
+
+
+def over_alpha(ax: Axes) -> Axes:
+    """A logarithmic axis of α, with the numbers that one reads."""
+    ax.set(xscale="log", xlabel="α (log scale; 1 is the base)")
+    ax.set_xticks([2.0**i for i in range(-2, 6)], ["¼", "½", "1", "2", "4", "8", "16", "32"])
+    ax.xaxis.set_minor_locator(NullLocator())
+    return ax
+
+
+def accuracy_bars(accuracies: Mapping[str, float], title: str) -> None:
+    """Shows a bar for each named accuracy, from 0 to 1, in percent."""
+    figure, ax = plt.subplots(figsize=(7, 0.6 + 0.4 * len(accuracies)))
+    ax.barh(list(accuracies), [100 * value for value in accuracies.values()], color="#0072B2")
+    ax.invert_yaxis()
+    ax.set(xlabel="accuracy (%)", xlim=(0, 100), title=title)
+    plt.show()
+
+
+def to_plane(policy: np.ndarray) -> np.ndarray:
+    """Distributions over three completions [..., 3] as points of an equilateral triangle with side 1, [..., 2]."""
+    return np.asarray(policy) @ np.array([[0.0, 0.0], [1.0, 0.0], [0.5, math.sqrt(0.75)]])
+
+
+def simplex(ax: Axes, corners: tuple[str, str, str], velocity: Callable[[np.ndarray], np.ndarray], side: int = 12) -> Axes:
+    """The triangle of all policies over three completions, with an arrow for a flow at each of its inner grid points. `velocity`
+    maps a policy [3] to dπ/dt [3]. Arrows have one length and are darker where the flow is faster."""
+    ax.fill(*to_plane(np.eye(3)).T, facecolor="none", edgecolor="black", linewidth=1)
+    inner = [(i, j, side - i - j) for i in range(1, side) for j in range(1, side - i)]
+    points = np.array(inner) / side
+    arrows = to_plane(np.array([velocity(point) for point in points]))
+    speed = np.hypot(*arrows.T)
+    arrows = np.divide(arrows, speed[:, None], out=np.zeros_like(arrows), where=speed[:, None] > 1e-12)
+    ax.quiver(
+        *to_plane(points).T, *arrows.T, speed, cmap="Greys", clim=(-0.4 * speed.max(), speed.max() + 1e-12),
+        pivot="mid", scale=1.3 * side, width=0.006,
+    )  # fmt: skip
+    offsets = (-3, -5, "right", "top"), (3, -5, "left", "top"), (0, 5, "center", "bottom")
+    for corner, place, (x, y, across, up) in zip(corners, to_plane(np.eye(3)), offsets):
+        ax.annotate(corner, place, (x, y), textcoords="offset points", ha=across, va=up, fontsize=9)
+    ax.set(aspect="equal", xlim=(-0.15, 1.15), ylim=(-0.12, 1.0))
+    ax.axis("off")
+    return ax

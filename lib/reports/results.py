@@ -1,0 +1,166 @@
+"""A profile's results: the tables `data/results/<profile>/` that figures and the README are made from.
+
+`summary.csv` has a row per run and per base, `steps.csv` a row per run and training step, `differences.csv` a row per comparison,
+paired by question. What was measured differently is not compared.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from lib.evaluation import fingerprints, metrics, statistics
+from lib.profiles import Profile
+from lib.rewards.objectives import OBJECTIVES, Objective
+from lib.storage import files, folders
+from lib.storage.errors import UsageError
+
+STEP_COLUMNS = ["step", "task_accuracy", "reward", "length", "direct_share", "truncated", "reference_logprob"]
+STEP_COLUMNS += ["policy_logprob", "kl", "entropy", "zero_variance", "grad_norm", "seconds", "tokens"]
+DIFFERENCE_COLUMNS = ["model", "data_set", "label", "before", "after", *statistics.Difference._fields]
+NOT_IN_TABLES = ["config", "validation", "step", "revision", "left_out", "verifier"]
+
+
+def collect(profile: Profile) -> bool:
+    """Writes a profile's tables from its run folders; False, with a message, if not every run is evaluated yet. Raises UsageError,
+    and writes nothing, if they were not all evaluated in the same way."""
+    last = _evaluations(profile)
+    if missing := [path.parents[1].name for path in last if not path.exists()]:
+        print(f"{len(missing)} of {len(last)} evaluations of {profile.name} are not there yet ({missing[0]}, …).")
+        return False
+    best = [path for path in (one.with_name(f"{one.stem}-best.json") for one in last) if path.exists()]
+    summary = pd.DataFrame([files.read_json(path) for path in last + best]).drop(columns=NOT_IN_TABLES, errors="ignore")
+    names = [path.parents[1].name for path in last] + [f"{path.parents[1].name}-best" for path in best]
+    summary = summary.assign(run=names, path=last + best)
+    _refuse_unlike(summary)
+    runs = {name: folders.run_folder(profile.name, name) for name in profile.rows}
+    steps = [pd.DataFrame(files.read_lines(path / "metrics.jsonl")).assign(run=name) for name, path in runs.items()]
+    tables = {"steps": pd.concat(steps)[["run", *STEP_COLUMNS]], "differences": _differences(_labelled(summary))}
+    tables["summary"] = summary.drop(columns="path")
+    folder = folders.results_folder(profile.name)
+    for name, table in tables.items():
+        with files.atomic(folder / f"{name}.csv") as path:
+            table.to_csv(path, index=False, float_format="%.6g")
+    environments = [files.read_json(path / "environment.json") for path in runs.values()]
+    same = all(environment == environments[0] for environment in environments)
+    files.write_json(folder / "environment.json", environments[0] | {"the_same_for_all_runs": same})
+    return True
+
+
+def _evaluations(profile: Profile) -> list[Path]:
+    """The result file of each base and run of a profile on each of its model's data sets."""
+    models = {folders.base_name(model): model for model in profile.models}
+    models |= {name: row["model"] for name, row in profile.rows.items()}
+    folder = {name: folders.run_folder(profile.name, name) / "evaluations" for name in models}
+    return [folder[name] / f"{one.stem}.json" for name, model in models.items() for one in profile.eval_configs(model)]
+
+
+def _refuse_unlike(summary: pd.DataFrame) -> None:
+    """Raises UsageError if runs on one data set were not all evaluated in the same way."""
+    for _, rows in summary.groupby("data_set", sort=False):
+        fingerprints.refuse_unlike({row["run"]: row for row in rows.to_dict("records")})
+
+
+def _differences(summary: pd.DataFrame) -> pd.DataFrame:
+    """Every comparison that a profile's evaluations allow, all seeds of a label together: of the last checkpoint with the base, and
+    of the best one with the last. `path` is a result file."""
+    rows = []
+    for (model, data), same in summary.groupby(["model", "data_set"], sort=False):
+        base = same[same["objective"] == "base"]
+        for name, group in same.drop(base.index).groupby("label", sort=False):
+            last, best = (group[group["checkpoint"] == which].set_index("seed")["path"] for which in ("last", "best"))
+            rows.append([model, data, name, "base", "last", *difference(base["path"], last)])
+            if len(best):
+                rows.append([model, data, name, "last", "best", *difference(last[best.index], best)])
+    return pd.DataFrame(rows, columns=DIFFERENCE_COLUMNS)
+
+
+def difference(before: Sequence[Path], after: Sequence[Path]) -> statistics.Difference:
+    """The difference in sampled accuracy of evaluations, result files of one label's seeds each, paired by question and seed.
+    Raises UsageError if prompts, sampler or grader differ."""
+    fingerprints.refuse_unlike({f"{path.parents[1].name}/{path.stem}": files.read_json(path) for path in (*before, *after)})
+    return statistics.difference(*([_by_question(path) for path in side] for side in (before, after)))
+
+
+def _by_question(path: Path) -> pd.Series:
+    """Sampled accuracy of each question, [P], in the order of the problem set."""
+    samples = pd.read_parquet(path.with_name(f"{path.stem}-sampled.parquet"), columns=["problem_id", "correct"])
+    return samples.groupby("problem_id", sort=False)["correct"].mean()
+
+
+def load_differences(profile: str) -> pd.DataFrame:
+    """A profile's comparisons, as `statistics.Difference` describes them; empty for results from before there were any."""
+    path = folders.results_folder(profile) / "differences.csv"
+    return pd.read_csv(path) if path.exists() else pd.DataFrame(columns=DIFFERENCE_COLUMNS)
+
+
+def load(profile: str, data_set: str | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """(summary, steps) of a profile on one data set (`arithmetic/test`), each with a `label` column (`tilted α=2 β⁻¹=100`). Without
+    a data set it is each model's first. The last checkpoint is the headline: rows of best ones are in the file, but not here.
+    Raises UsageError if there are no results, or if they were not all measured in the same way."""
+    folder = folders.results_folder(profile)
+    if not (folder / "summary.csv").exists():
+        raise UsageError(f"There are no results of the profile {profile!r}: run `make reproduce PROFILE={profile}` first.")
+    summary, steps = (pd.read_csv(folder / f"{name}.csv") for name in ("summary", "steps"))
+    _refuse_unlike(summary)
+    summary = summary[summary["checkpoint"] != "best"]
+    if data_set is not None and data_set not in (sets := list(summary["data_set"].unique())):
+        raise UsageError(f"{profile} has no results on {data_set!r}: choose one of {', '.join(sets)}.")
+    chosen = data_set or summary.groupby("model")["data_set"].transform("first")
+    summary = _labelled(summary[summary["data_set"] == chosen].reset_index(drop=True))
+    keys = summary[["run", "model", "objective", "label"]]
+    return summary, steps.merge(keys, on="run", validate="many_to_one")
+
+
+def data_sets(profile: str) -> list[str]:
+    """The data sets that a profile has results on, in their order."""
+    return list(pd.read_csv(folders.results_folder(profile) / "summary.csv")["data_set"].unique())
+
+
+def _labelled(summary: pd.DataFrame) -> pd.DataFrame:
+    return summary.assign(label=[label(row) for row in summary.to_dict("records")])
+
+
+def label(row: Mapping[str, Any]) -> str:
+    """A run's objective with the numbers that it uses; a base is just `base`."""
+    name = str(row["objective"])
+    if name not in OBJECTIVES:
+        return name
+    numbers = {key: row[key] for key in ("alpha", "beta_inv", "normalization", "length_exponent") if key in row}
+    return Objective(name, OBJECTIVES[name].mode, **numbers).label + (" fixed" if row.get("fixed_length") is True else "")
+
+
+def largest_k(summary: pd.DataFrame) -> int:
+    """The largest k that pass@k and maj@k were computed for."""
+    return statistics.powers_of_two(int(summary["samples"].max()))[-1]
+
+
+def lines(steps: pd.DataFrame, model: str) -> dict[tuple[str, str], pd.DataFrame]:
+    """The rows of `steps` of one model, by (objective, label), in the order of the profile."""
+    return dict(list(steps[steps["model"] == model].groupby(["objective", "label"], sort=False)))
+
+
+def markdown(profile: str) -> str:
+    """A profile's table: a row per run and per base, a column for each metric that has a heading."""
+    summary, _ = load(profile)
+    most = largest_k(summary)
+    shown = [metric for metric in metrics.METRICS.values() if metric.heading and metric.columns(most)[-1] in summary]
+    heads = [f"{metric.heading}@{most}" if metric.by_k else metric.heading for metric in shown]
+    heads[0] += " (95%)"
+    rows = []
+    for _, row in summary.sort_values(["model", "run"], key=lambda c: c.str.replace("base-", " ")).iterrows():
+        cells = [metric.shown(row[metric.columns(most)[-1]]) for metric in shown]
+        low, high = (shown[0].shown(row[f"{shown[0].name}_{end}"]) for end in ("low", "high"))
+        cells[0] += f" ({low} to {high})"
+        rows.append([row["model"], row["label"], "" if pd.isna(row["seed"]) else f"{row['seed']:.0f}", *cells])
+    first = summary.iloc[0]
+    note = f"{first['problems']:.0f} test problems, {first['samples']:.0f} samples per problem at temperature 1"
+    table = markdown_table(["base", "objective", "seed", *heads], rows)
+    return f"{table}\n\n{note}; length in tokens, KL in nats per completion."
+
+
+def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    head, *body = (f"| {' | '.join(cells)} |" for cells in (heads, *rows))
+    return "\n".join([head, "|---" * len(heads) + "|", *body])

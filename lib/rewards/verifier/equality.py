@@ -1,0 +1,149 @@
+"""When do two answers say the same? Structure and plain numbers are compared here, exactly, in microseconds.
+
+Expressions such as `\\sqrt{8}` are compared by a function that the caller passes in (SymPy in a worker process,
+`lib.rewards.verifier.mathverify`), or are left undecided.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from lib.rewards.verifier import units
+from lib.rewards.verifier.answers import Group, Leaf, Node, Unreadable, read, refuse
+from lib.rewards.verifier.notation import MAX_LENGTH, clean
+
+CLOSE = 2e-6  # relative: about six significant digits, for a decimal against what no decimal can say exactly
+SET = re.compile(r"[<>]|\\(?:le|ge|ne|mathbb|setminus|cap)(?![A-Za-z])")  # may describe an interval
+Decide = Callable[[str, str], bool]  # gold and answer as LaTeX that `refuse` let through
+
+
+def equal(gold: str, answer: str, strict: bool, decide: Decide | None = None) -> bool | None:
+    """Whether two answers say the same; None where only `decide` could tell and there is none.
+
+    Strict: a gold that is a plain number wants a number (not `3+4`), units must be known ones, brackets must be right.
+    Lenient: any expression of the same value, any words as a unit, a tuple without its brackets. Raises Unreadable.
+    """
+    if max(len(gold), len(answer)) > MAX_LENGTH:
+        raise Unreadable("too long")
+    if clean(gold) == clean(answer) and clean(answer):
+        return True
+    return _Comparison(strict, decide).nodes(read(gold), read(answer, strict))
+
+
+def close(one: Fraction, other: Fraction) -> bool:
+    """Whether two numbers agree to about six digits, and no decimal can say one of them exactly, such as 1/3."""
+    return abs(one - other) <= CLOSE * max(abs(one), abs(other)) and not (_is_decimal(one) and _is_decimal(other))
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    """One gold against one answer, part by part; each method says True, False, or None for undecided."""
+
+    strict: bool
+    decide: Decide | None
+
+    def nodes(self, gold: Node, answer: Node) -> bool | None:
+        """Two values, or two groups of values; a value is a group only where it describes an interval."""
+        if isinstance(gold, Group) and isinstance(answer, Group):
+            return self.groups(gold, answer)
+        if isinstance(gold, Leaf) and isinstance(answer, Leaf):
+            return self.leaves(gold, answer)
+        group, leaf = (gold, answer) if isinstance(gold, Group) else (answer, gold)
+        if SET.search(leaf.latex) and isinstance(group, Group) and group.kind in ("()", "[]", "(]", "[)", "union"):
+            return self.ask(gold.latex, answer.latex)  # x > 3 is (3, ∞)
+        return False
+
+    def groups(self, gold: Group, answer: Group) -> bool | None:
+        """Two groups of the same kind, or of kinds that may stand for each other."""
+        kinds = {gold.kind, answer.kind}
+        if len(gold.items) != len(answer.items):
+            return False
+        if len(kinds) == 1 or kinds in ({"list", "set"}, {"list", "union"}):
+            in_any_order = gold.kind in ("list", "set", "union")
+            return self.any_order(gold, answer) if in_any_order else self.in_order(gold, answer)
+        vectors = {"()", "list", f"matrix 1x{len(gold.items)}", f"matrix {len(gold.items)}x1"}
+        if self.strict and not (kinds == {"()", "list"} and (_names(gold) or _names(answer))):
+            return False
+        if not kinds <= vectors or not kinds & {"()", "list"}:
+            return False
+        return self.in_order(_by_name(gold), _by_name(answer))
+
+    def in_order(self, gold: Group, answer: Group) -> bool | None:
+        """Each value against the one in its place."""
+        found = [self.nodes(g, a) for g, a in zip(gold.items, answer.items, strict=True)]
+        return False if False in found else None if None in found else True
+
+    def any_order(self, gold: Group, answer: Group) -> bool | None:
+        """Each value of the gold against those of the answer that are left."""
+        rest, undecided = list(answer.items), False
+        for item in gold.items:
+            found = [self.nodes(item, other) for other in rest]
+            if True in found:
+                del rest[found.index(True)]
+            elif None in found:
+                undecided = True
+            else:
+                return False
+        return None if undecided else True
+
+    def leaves(self, gold: Leaf, answer: Leaf) -> bool | None:
+        """Two values: words, letters, names, units, equations, numbers, and at last expressions."""
+        if gold.words or answer.words:
+            return (gold.words or _letter(gold)) == (answer.words or _letter(answer))
+        if _letter(gold) and _letter(answer):
+            return gold.latex == answer.latex
+        if gold.name and answer.name and gold.name != answer.name or units.conflict(gold.unit, answer.unit):
+            return False
+        if answer.sides and not gold.sides and not gold.name:
+            return self.every_side(gold, answer)
+        if answer.sides or gold.sides:
+            return self.ask(gold.whole, answer.whole)
+        if gold.number is not None and answer.number is not None:
+            return gold.number == answer.number or (gold.is_decimal != answer.is_decimal and close(gold.number, answer.number))
+        if self.strict and gold.number is not None:
+            refuse(answer.latex)
+            return False
+        return True if gold.latex == answer.latex else self.ask(gold.latex, answer.latex)
+
+    def every_side(self, gold: Leaf, answer: Leaf) -> bool | None:
+        """A value against an equation that names nothing, such as 2+3=5: lenient alone, and each side must be the value."""
+        if self.strict:
+            return False
+        found = [self.nodes(gold, read(side, self.strict)) for side in answer.sides]
+        return False if False in found else None if None in found else True
+
+    def ask(self, gold: str, answer: str) -> bool | None:
+        """What `decide` says about two expressions that it may be given."""
+        refuse(gold)
+        refuse(answer)
+        return self.decide(gold, answer) if self.decide else None
+
+
+def _letter(leaf: Leaf) -> str | None:
+    """The choice that a single letter makes, in lower case: `A` may answer `\\text{(A)}`."""
+    return leaf.latex.lower() if re.fullmatch("[A-Za-z]", leaf.latex) else None
+
+
+def _by_name(group: Group) -> Group:
+    """A list such as `y=2, x=1` in the order of its names; any other group as it is."""
+    names = _names(group)
+    if not names:
+        return group
+    order = sorted(range(len(names)), key=names.__getitem__)
+    return replace(group, items=tuple(group.items[i] for i in order))
+
+
+def _names(group: Group) -> list[str]:
+    """The names of a group's values; empty unless each has one."""
+    names = [item.name for item in group.items if isinstance(item, Leaf) and item.name]
+    return names if len(names) == len(group.items) else []
+
+
+def _is_decimal(number: Fraction) -> bool:
+    """Whether a decimal can say a number exactly: its denominator has no primes but 2 and 5."""
+    below = number.denominator
+    for prime in (2, 5):
+        while below % prime == 0:
+            below //= prime
+    return below == 1

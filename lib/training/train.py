@@ -1,0 +1,161 @@
+"""Training one objective: 4-bit LoRA and TRL's GRPO trainer set up as exact RLOO (`lib.training.trainer`).
+
+RLOO is GRPO without division by the standard deviation, times G/(G−1); the loss is a mean over tokens, nothing is clipped and
+no KL is in the loss, because every objective carries its KL in the reward.
+"""
+
+import dataclasses
+import shutil
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lib.data import decontamination, problems
+from lib.data.problems import ProblemSet
+from lib.data.prompts import Problem
+from lib.models import environment, loading, sources, tokens
+from lib.rewards import verifier
+from lib.storage import files
+from lib.storage.errors import UsageError
+from lib.training.config import TrainConfig
+
+# What decides what fits into memory, and who watches: a run may go on with other values, which change rounding and the draws alone
+FREE = ("micro_batch", "generation_batch", "token_budget", "vllm_memory", "report_to")
+
+
+class Run(NamedTuple):
+    """A run that can be trained: its folder, its settings, and what was found for them."""
+
+    folder: Path
+    config: TrainConfig
+    source: sources.Source
+    problems: ProblemSet
+    test_problems: list[Problem]  # looked for among the training problems
+
+
+def prepare(folder: Path, config: TrainConfig) -> Run:
+    """The door: finds everything that a run needs and writes nothing.
+
+    Raises UsageError if this machine cannot train it, if there is no such model or data set, and if the folder holds another run.
+    """
+    _refuse_this_machine(config)
+    found = problems.load_set(config.data, "train", config.train_problems, revision=config.revision)
+    against = problems.load(config.overlap_with, "test", 20_000) if config.overlap_with is not None else []  # all of them
+    run = Run(Path(folder), config, sources.resolve(config.model), found, against)
+    _refuse_another_run(run)
+    return run
+
+
+def train(run: Run) -> Path:
+    """Trains a run, from its last checkpoint if it has one; does nothing if it is finished. Returns its folder."""
+    with files.lock(run.folder):
+        _refuse_another_run(run)  # it may have begun since the run was prepared
+        files.sweep(run.folder)
+        if finished(run.folder):
+            print(f"{run.folder.name} is finished: nothing to train.")
+            return run.folder
+        model, tokenizer = _policy(run)
+        rows, about = _rows(run, tokenizer)
+        from lib.training import trainer  # it imports TRL, which must come after Unsloth
+
+        made = trainer.build(run.folder, run.config, model, tokenizer, rows)
+        _describe(run, made, about)
+        _save_adapter(trainer.fit(made, run.config), run.folder)
+    return run.folder
+
+
+def finished(folder: Path) -> bool:
+    """Whether a run has its final adapter."""
+    return (Path(folder) / "adapter" / "adapter_config.json").is_file()
+
+
+def _refuse_this_machine(config: TrainConfig) -> None:
+    """Raises UsageError for settings that need what this machine does not have, and for reporters that transformers lacks."""
+    if config.backend == "plain" and not loading.gpu_is_there():
+        raise UsageError("The backend plain needs a GPU, since TRL's own loss has only a GPU kernel: choose unsloth.")
+    if config.engine == "vllm" and (config.backend == "plain" or not loading.vllm_is_there()):
+        raise UsageError("The engine vllm needs a GPU, requirements-vllm.txt and the backend unsloth: install it, or choose auto.")
+    if config.report_to in ("none", [], ["none"]):
+        return
+    if config.backend == "unsloth":
+        loading.import_unsloth()  # before transformers
+    from transformers.integrations import integration_utils
+
+    known, there = integration_utils.INTEGRATION_TO_CALLBACK, integration_utils.get_available_reporting_integrations()
+    names = [config.report_to] if isinstance(config.report_to, str) else config.report_to
+    for name in {*names} - {"all", *there}:
+        if name in known:
+            raise UsageError(f"The reporter {name} of report_to is not installed: install it, or set report_to to none.")
+        raise UsageError(f"Unknown reporter {name!r} in report_to: choose none, all, or of {', '.join(known)}.")
+
+
+def _refuse_another_run(run: Run) -> None:
+    """Raises UsageError if the folder holds a run with other settings, weights or data."""
+    path = run.folder / "config.json"
+    if not path.exists():
+        return
+    there = files.read_json(path)
+    defaults = {name: field.default for name, field in TrainConfig.model_fields.items()}  # for settings younger than the run
+    before = defaults | there["settings"] | {"weights": there["model"]["fingerprint"]}
+    now = run.config.model_dump() | {"weights": run.source.fingerprint}
+    changed = [f"{k} ({before.get(k)} there, {v} here)" for k, v in now.items() if k not in FREE and before.get(k) != v]
+    if changed:
+        what = f"{run.folder} holds a run with other settings: {', '.join(changed)}"
+        raise UsageError(f"{what}. Name a new run, or delete that folder.")
+    data, revision = there.get("problems", {}).get("revision"), run.problems.revision
+    if data not in (None, revision):
+        raise UsageError(f"{run.folder} was trained on version {data} of its data, which is now {revision}: name a new run.")
+
+
+def _policy(run: Run) -> tuple[tokens.Model, tokens.Tokenizer]:
+    """The base of a run with a fresh adapter."""
+    config = run.config
+    vllm = loading.Vllm(config.vllm_memory, config.lora_rank) if config.samples_with_vllm() else None
+    longest = config.max_prompt_tokens + config.max_completion_tokens
+    model, tokenizer = loading.load(run.source, longest, config.load_in_4bit, vllm, config.backend)
+    return loading.add_adapter(model, config.lora_rank, config.lora_alpha, config.seed, config.backend), tokenizer
+
+
+def _rows(run: Run, tokenizer: tokens.Tokenizer) -> tuple[Any, dict[str, object]]:
+    """(data set of `prompt`, `gold`, `problem_id`, what it is made of and what was left out, for `config.json`)."""
+    from datasets import Dataset
+
+    config, found = run.config, run.problems
+    fits, too_long = tokens.short_enough(tokenizer, found.problems, config.max_prompt_tokens)
+    about: dict[str, object] = {"revision": found.revision, "too_long": too_long, "unreadable_golds": list(found.unreadable)}
+    if config.overlap_with is not None:
+        shared = decontamination.shared(fits, run.test_problems)
+        about |= {"overlap": shared, "overlap_dropped": config.drop_overlap}
+        print(f"{len(shared)} of {len(fits)} training problems share {decontamination.WORDS} words with {config.overlap_with}.")
+        fits = [p for p in fits if not (config.drop_overlap and p.id in shared)]
+    if len(fits) < config.prompts_per_step:
+        short = (
+            f"Only {len(fits)} of {len(found.problems)} prompts can be used ({too_long} exceed {config.max_prompt_tokens} tokens)"
+        )
+        raise UsageError(f"{short}, but a step takes {config.prompts_per_step}: raise max_prompt_tokens or train_problems.")
+    rows = [{"prompt": p.messages, "gold": p.gold, "problem_id": p.id} for p in fits]
+    return Dataset.from_list(rows), about | {"train": len(fits)}
+
+
+def _describe(run: Run, made: Any, about: dict[str, object]) -> None:
+    """Writes what the run is made of: `config.json`, and the versions and hardware, `environment.json`."""
+    files.write_json(run.folder / "environment.json", environment.describe())
+    described = {
+        "settings": run.config.model_dump(),
+        "objective": dataclasses.asdict(run.config.resolved_objective()),
+        "model": dataclasses.asdict(run.source),
+        "problems": about,
+        "verifier": verifier.description(strict=True),
+        "eos_token_ids": sorted(tokens.eos_token_ids(made.model, made.processing_class)),
+        "trainer": made.args.to_dict(),
+    }
+    files.write_json(run.folder / "config.json", described)
+
+
+def _save_adapter(checkpoint: Path, folder: Path) -> None:
+    """The adapter of the last checkpoint, which is that of the last step, becomes the run's."""
+    partial = folder / ".adapter"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    for name in ("adapter_model.safetensors", "adapter_config.json"):
+        shutil.copy(checkpoint / name, partial)
+    partial.rename(folder / "adapter")

@@ -1,0 +1,35 @@
+"""Looks that tell lines apart, and the plane of three completions."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from lib.reports import figures
+from lib.rewards.objectives import OBJECTIVES
+
+
+def test_lines_differ_in_more_than_colour():
+    looks = [figures.style(objective) for objective in ("base", *OBJECTIVES)]
+    assert len({(str(look["linestyle"]), look["marker"]) for look in looks}) == len(looks)
+    ranks = [figures.plain(rank) for rank in range(7)]
+    assert len({(str(look["linestyle"]), look["marker"]) for look in ranks}) == 7
+
+
+def test_the_plane_of_three_completions_keeps_distances():
+    corners = figures.to_plane(np.eye(3))
+    sides = [np.hypot(*(corners[i] - corners[j])) for i, j in ((0, 1), (1, 2), (2, 0))]
+    assert sides == pytest.approx([1, 1, 1])
+    assert figures.to_plane([[1 / 3] * 3])[0] == pytest.approx(corners.mean(axis=0))
+    many = np.random.default_rng(0).dirichlet(np.ones(3), (2, 5))
+    assert figures.to_plane(many).shape == (2, 5, 2)
+
+
+def test_the_simplex_shows_a_flow_also_where_nothing_moves():
+    figure, ax = plt.subplots()
+    figures.simplex(ax, ("a", "b", "c"), lambda policy: np.array([1, -1, 0]) * policy[0], side=6)
+    arrows = ax.collections[0]
+    assert arrows.N == 10  # inner points of a grid of side 6
+    assert np.allclose(np.hypot(arrows.U, arrows.V), 1) and np.allclose(arrows.V, 0) and (arrows.U < 0).all()
+    figures.simplex(ax, ("a", "b", "c"), lambda policy: np.zeros(3))
+    assert {text.get_text() for text in ax.texts} == {"a", "b", "c"}
+    plt.close(figure)
