@@ -1,10 +1,6 @@
-"""Where a completion puts its answer: the balanced `\\boxed{…}` in it.
-
-Text in, places out; what is in a box is read by `lib.rewards.verifier.answers`.
-"""
+"""Where a completion puts its answer: the balanced `\\boxed{…}` in it. What is in a box is read by `lib.rewards.verifier.answers`."""
 
 import re
-from array import array
 from typing import NamedTuple
 
 TOKEN = re.compile(r"\\(?:boxed|fbox)\s*\{|\\(?:boxed|fbox)\s+([+-]?\d[\d.,]*)|\\\\(?=[{}])|\\[{}]|[{}]")
@@ -23,12 +19,9 @@ def boxes(text: str) -> list[Box]:
 
     One pass, in time and memory linear in the text. Escaped braces, as in `\\boxed{\\{1, 2\\}}`, are text.
     """
-    first = min((at for at in (text.find("\\boxed"), text.find("\\fbox")) if at >= 0), default=None)
-    if first is None:
-        return []
-    opened: array[int] = array("q")  # where open boxes start, -1 for a plain brace
+    opened: list[int] = []  # where open boxes start, -1 for a plain brace
     found: list[Box] = []
-    for match in TOKEN.finditer(text, first):
+    for match in TOKEN.finditer(text):
         token = match.group()
         if match[1] is not None:
             found.append(Box(match.start(), match.end(), match[1].rstrip(".,")))
@@ -38,13 +31,13 @@ def boxes(text: str) -> list[Box]:
                 while found and found[-1].start > start:  # it lies inside this one
                     found.pop()
                 found.append(Box(start, match.end(), text[text.index("{", start) + 1 : match.start()]))
-        elif token[-1] == "{" and (token == "{" or token[1] in "bf"):
-            opened.append(match.start() if len(token) > 2 else -1)
+        elif token.endswith("{") and token != r"\{":
+            opened.append(-1 if token == "{" else match.start())
     return found
 
 
 def boxed_answers(text: str) -> list[str]:
-    """The contents of every balanced, outermost box, in order; an unclosed box counts for nothing."""
+    """The contents of every balanced, outermost box, in order."""
     return [box.text for box in boxes(text)]
 
 

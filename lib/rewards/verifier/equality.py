@@ -5,8 +5,8 @@ Expressions such as `\\sqrt{8}` are compared by a function that the caller passe
 """
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 
 from lib.rewards.verifier import units
@@ -56,29 +56,28 @@ class _Comparison:
 
     def groups(self, gold: Group, answer: Group) -> bool | None:
         """Two groups of the same kind, or of kinds that may stand for each other."""
-        kinds = {gold.kind, answer.kind}
-        if len(gold.items) != len(answer.items):
+        kinds, size = {gold.kind, answer.kind}, len(gold.items)
+        if size != len(answer.items):
             return False
-        if len(kinds) == 1 or kinds in ({"list", "set"}, {"list", "union"}):
-            in_any_order = gold.kind in ("list", "set", "union")
-            return self.any_order(gold, answer) if in_any_order else self.in_order(gold, answer)
-        vectors = {"()", "list", f"matrix 1x{len(gold.items)}", f"matrix {len(gold.items)}x1"}
-        if self.strict and not (kinds == {"()", "list"} and (_names(gold) or _names(answer))):
-            return False
-        if not kinds <= vectors or not kinds & {"()", "list"}:
-            return False
-        return self.in_order(_by_name(gold), _by_name(answer))
+        if kinds in ({"list"}, {"set"}, {"union"}, {"list", "set"}, {"list", "union"}):
+            return self.any_order(gold.items, answer.items)
+        if len(kinds) == 1:
+            return self.in_order(gold.items, answer.items)
+        named = any(all(isinstance(item, Leaf) and item.name for item in group.items) for group in (gold, answer))
+        may_be_vectors = kinds <= {"()", "list", f"matrix 1x{size}", f"matrix {size}x1"} and kinds & {"()", "list"}
+        if may_be_vectors and (not self.strict or (kinds == {"()", "list"} and named)):
+            return self.in_order(_by_name(gold), _by_name(answer))
+        return False
 
-    def in_order(self, gold: Group, answer: Group) -> bool | None:
+    def in_order(self, golds: Sequence[Node], answers: Sequence[Node]) -> bool | None:
         """Each value against the one in its place."""
-        found = [self.nodes(g, a) for g, a in zip(gold.items, answer.items, strict=True)]
-        return False if False in found else None if None in found else True
+        return _all(self.nodes(gold, answer) for gold, answer in zip(golds, answers, strict=True))
 
-    def any_order(self, gold: Group, answer: Group) -> bool | None:
+    def any_order(self, golds: Sequence[Node], answers: Sequence[Node]) -> bool | None:
         """Each value of the gold against those of the answer that are left."""
-        rest, undecided = list(answer.items), False
-        for item in gold.items:
-            found = [self.nodes(item, other) for other in rest]
+        rest, undecided = list(answers), False
+        for gold in golds:
+            found = [self.nodes(gold, other) for other in rest]
             if True in found:
                 del rest[found.index(True)]
             elif None in found:
@@ -96,7 +95,8 @@ class _Comparison:
         if gold.name and answer.name and gold.name != answer.name or units.conflict(gold.unit, answer.unit):
             return False
         if answer.sides and not gold.sides and not gold.name:
-            return self.every_side(gold, answer)
+            # lenient alone, and each side must be the value
+            return False if self.strict else _all(self.nodes(gold, read(side)) for side in answer.sides)
         if answer.sides or gold.sides:
             return self.ask(gold.whole, answer.whole)
         if gold.number is not None and answer.number is not None:
@@ -106,13 +106,6 @@ class _Comparison:
             return False
         return True if gold.latex == answer.latex else self.ask(gold.latex, answer.latex)
 
-    def every_side(self, gold: Leaf, answer: Leaf) -> bool | None:
-        """A value against an equation that names nothing, such as 2+3=5: lenient alone, and each side must be the value."""
-        if self.strict:
-            return False
-        found = [self.nodes(gold, read(side, self.strict)) for side in answer.sides]
-        return False if False in found else None if None in found else True
-
     def ask(self, gold: str, answer: str) -> bool | None:
         """What `decide` says about two expressions that it may be given."""
         refuse(gold)
@@ -120,30 +113,25 @@ class _Comparison:
         return self.decide(gold, answer) if self.decide else None
 
 
+def _all(found: Iterable[bool | None]) -> bool | None:
+    """False if any is False, else None if any is None, else True. Each one is looked at, because it may raise Unreadable."""
+    values = set(found)
+    return False if False in values else None if None in values else True
+
+
 def _letter(leaf: Leaf) -> str | None:
     """The choice that a single letter makes, in lower case: `A` may answer `\\text{(A)}`."""
     return leaf.latex.lower() if re.fullmatch("[A-Za-z]", leaf.latex) else None
 
 
-def _by_name(group: Group) -> Group:
-    """A list such as `y=2, x=1` in the order of its names; any other group as it is."""
-    names = _names(group)
-    if not names:
-        return group
-    order = sorted(range(len(names)), key=names.__getitem__)
-    return replace(group, items=tuple(group.items[i] for i in order))
-
-
-def _names(group: Group) -> list[str]:
-    """The names of a group's values; empty unless each has one."""
+def _by_name(group: Group) -> list[Node]:
+    """The values of a group, as `y=2, x=1` in the order of their names if each has one."""
     names = [item.name for item in group.items if isinstance(item, Leaf) and item.name]
-    return names if len(names) == len(group.items) else []
+    if len(names) < len(group.items):
+        return list(group.items)
+    return [group.items[i] for i in sorted(range(len(names)), key=names.__getitem__)]
 
 
 def _is_decimal(number: Fraction) -> bool:
-    """Whether a decimal can say a number exactly: its denominator has no primes but 2 and 5."""
-    below = number.denominator
-    for prime in (2, 5):
-        while below % prime == 0:
-            below //= prime
-    return below == 1
+    """Whether a decimal can say a number exactly: its denominator divides a power of ten."""
+    return 10 ** number.denominator.bit_length() % number.denominator == 0

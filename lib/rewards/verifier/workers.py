@@ -1,8 +1,8 @@
 """A pool of worker processes that can be killed: each item has its own deadline, and its failure is its alone.
 
-Pebble does the work; here are the choices. Workers are spawned, never forked, because the parent may hold CUDA or threads. They do
-not import the parent's main module, so that a script without a main guard and a notebook are not run again. They start when
-they are first needed. A deadline runs from the moment in which a worker takes the item, and a worker that misses it is killed.
+Workers are spawned, never forked, because the parent may hold CUDA or threads. They do not import the parent's main module, so that
+a script without a main guard and a notebook are not run again. They start when they are first needed. A deadline runs from the
+moment in which a worker takes the item.
 """
 
 import atexit
@@ -51,7 +51,7 @@ class _Context(SpawnContext):
 
 
 def cores() -> int:
-    """The cores that this process may use, at most 8: the number of workers."""
+    """The number of workers: the cores that this process may use, at most 8."""
     return min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else multiprocessing.cpu_count())
 
 
@@ -66,41 +66,33 @@ def run(function: Callable[..., object], items: Sequence[tuple], deadline: float
         if not left:
             break
         pool = _started()
-        try:
+        with contextlib.suppress(RuntimeError):  # another thread closed it, or it broke
             futures = {i: pool.schedule(function, args=items[i], timeout=deadline) for i in left}
-        except RuntimeError:  # another thread closed it, or it broke
-            close(pool)
-            continue
-        results |= _gather(futures, START + (deadline + RESTART) * len(left))
-        if not futures.keys() <= results.keys():
+            results |= _gather(futures, START + (deadline + RESTART) * len(left))
+        if not results.keys() >= set(left):
             close(pool)
     return [results.get(i, "crash") for i in range(len(items))]
 
 
 def _gather(futures: Mapping[int, ProcessFuture], patience: float) -> dict[int, object]:
-    """The results that came within so many seconds; what the pool itself failed is missing."""
-    found, end = {}, time.monotonic() + patience
+    """The results that came within so many seconds; an item is missing if the pool broke before it was its turn."""
+    found: dict[int, object] = {}
+    end = time.monotonic() + patience
     try:
         for i, future in futures.items():
-            outcome = _outcome(future, max(0.0, end - time.monotonic()))
-            if outcome is not None:
-                found[i] = outcome
+            try:
+                found[i] = future.result(timeout=max(0.0, end - time.monotonic()))
+            except (BrokenProcessPool, CancelledError):
+                continue
+            except TimeoutError:
+                if future.done():  # its own deadline, not our patience
+                    found[i] = "timeout"
+            except Exception:  # the worker died, ran out of memory, or raised what it should not
+                found[i] = "crash"
     finally:  # also when the user interrupts
         for future in futures.values():
             future.cancel()
     return found
-
-
-def _outcome(future: ProcessFuture, patience: float) -> object:
-    """The result of one item; None if the pool broke before it was its turn."""
-    try:
-        return future.result(timeout=patience)
-    except TimeoutError:
-        return "timeout" if future.done() else None
-    except (BrokenProcessPool, CancelledError):
-        return None
-    except Exception:  # the worker died, ran out of memory, or raised what it should not
-        return "crash"
 
 
 def _started() -> ProcessPool:
