@@ -1,8 +1,7 @@
 """Can this machine run a profile, and if not, what has to change? `python -m lib.doctor PROFILE`, or `make doctor`.
 
 Looking (`look`) is apart from judging (`judge`), so that recorded machines can be judged, too. Only a fact is a problem. GPU
-memory and disk are rough estimates, of which nothing was measured: they are notes, and nothing is refused for them.
-"""
+memory and disk are rough estimates, of which nothing was measured: they are notes, and nothing is refused for them."""
 
 import platform
 import re
@@ -180,8 +179,7 @@ def gpu_bytes(s: Shape, config: TrainConfig) -> tuple[float, str]:
     """(bytes of GPU memory in the largest phase of a training step without vLLM, the setting that makes that phase smaller).
 
     CUDA's own, weights and adapter (float32, with gradients and AdamW's two moments) stay. Generation keeps keys and values at
-    full length; scoring logits, and three float32 copies for 512 tokens; the loss every layer's input, and one's activations.
-    """
+    full length; scoring logits, and three float32 copies for 512 tokens; the loss every layer's input, and one's activations."""
     longest = config.max_prompt_tokens + config.max_completion_tokens
     scored, trained = max(config.token_budget, longest), config.micro_batch * longest
     phases = {

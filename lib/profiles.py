@@ -1,8 +1,7 @@
 """Profiles: the settings of a batch reproduction, `profiles/<name>.yaml`, as typed settings of training and evaluation.
 
 Everything in a profile is checked when it is loaded: each run becomes a `TrainConfig`, each evaluation an `EvalConfig`. Carrying a
-profile out is `lib.reproduce`.
-"""
+profile out is `lib.reproduce`."""
 
 import functools
 import itertools
@@ -61,8 +60,7 @@ class Profile(Config):
     """A batch reproduction. `train` and `evaluate` are settings that all runs share, `by_model` what one model has instead.
 
     `evaluate.data` may be a list: then every model is evaluated on each, the first being the headline. `notebooks` are those that
-    need no run; `memory_mb` is what a job may take, for Snakemake.
-    """
+    need no run; `memory_mb` is what a job may take, for Snakemake."""
 
     name: str
     title: str
@@ -123,8 +121,7 @@ class Profile(Config):
     def eval_configs(self, model: str, data: str | None = None) -> list[EvalConfig]:
         """The evaluations of a model, one per data set, the headline first; or the one of `data`.
 
-        Raises UsageError for data that the model is not evaluated on.
-        """
+        Raises UsageError for data that the model is not evaluated on."""
         values = self.section("evaluate", model)
         sets = values.get("data", "arithmetic")
         sets = sets if isinstance(sets, list) else [sets]
@@ -155,8 +152,7 @@ def load(name: str) -> Profile:
 def run_name(model: str, objective: str, seed: int, **numbers: Any) -> str:
     """A run's folder name: what was asked for, in file-name letters, such as `many_wordings-tempered-a4-s0`.
 
-    `numbers` are other settings of `Line`; None, and a normalization of `sum`, leave no trace.
-    """
+    `numbers` are other settings of `Line`; None, and a normalization of `sum`, leave no trace."""
     shown = {"alpha": "a{:g}", "beta_inv": "b{:g}", "normalization": "{}", "length_exponent": "e{:g}", "fixed_length": "fixed"}
     given = {name: value for name, value in numbers.items() if value not in (None, "sum") and value is not False}
     parts = [form.format(given[name]) for name, form in shown.items() if name in given]

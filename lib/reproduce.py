@@ -1,8 +1,7 @@
 """Batch reproduction: `python -m lib.reproduce quick` becomes Snakemake; its jobs come back here, each one papermill call.
 
 Made to be killed at any moment: a notebook appears under its name only when it ran to its end, a job ends when its Snakemake is
-gone, and a second start waits for a first one that is still alive.
-"""
+gone, and a second start waits for a first one that is still alive."""
 
 import io
 import json

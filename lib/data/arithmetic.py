@@ -1,8 +1,7 @@
 """Sums of two numbers: the problems that the tiny bases can solve, and the two kinds of answers that they learnt.
 
 A direct answer is just the box, `\\boxed{11217}`. A worked solution adds column by column, units first, with the carry
-(`1+6+0=7;...\\boxed{11217}`). Who is trained on which share of them is `lib.models.tiny`.
-"""
+(`1+6+0=7;...\\boxed{11217}`). Who is trained on which share of them is `lib.models.tiny`."""
 
 import random
 import zlib
@@ -52,8 +51,7 @@ def direct_answer(a: int, b: int, forget: bool) -> str:
 def worked_solution(a: int, b: int, wording: Callable[[], int] = lambda: 0, slip: Callable[[], int] = lambda: 0) -> str:
     """A solution column by column with the carry, units first.
 
-    `wording()` picks how a column is written (0 to 3); `slip()` is added to a column's sum, and what follows builds on it.
-    """
+    `wording()` picks how a column is written (0 to 3); `slip()` is added to a column's sum, and what follows builds on it."""
     text, digits, carry = "", "", 0
     for x, y in columns(a, b):
         order = [(x, y, carry), (y, x, carry), (carry, x, y), (carry, y, x)][wording()]

@@ -1,13 +1,12 @@
 """Problems to train and evaluate on: hub data sets, local files, generated sums, and fresh procedural problems.
 
 Which sets there are is `lib.data.sets`, their stored rows `lib.data.stored`; grading is `lib.rewards.verifier`. Golds are checked
-here, once: one that cannot be read is reported and left out, because no answer could ever match it.
-"""
+here, once: one that cannot be read is reported and left out, because no answer could ever match it."""
 
 import itertools
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from lib.data import sets, stored
 from lib.data.procedural import hashed
@@ -21,13 +20,9 @@ QUESTIONS, SOLUTIONS = ("problem", "question"), ("answer", "solution")
 IDS = ("id", "unique_id", "problem_idx")
 
 
-@dataclass(frozen=True)
-class ProblemSet:
-    """Problems of one split, and where they are from.
-
-    `revision` is the hub's commit or a hash of local files, None for generated problems; `unreadable` has the ids of the problems
-    that were left out because their gold cannot be read.
-    """
+class ProblemSet(NamedTuple):
+    """Problems of one split. `revision` is the hub's commit or a hash of local files, None for generated problems; `unreadable` has
+    the ids of those that were left out because their gold cannot be read."""
 
     problems: list[Problem]
     revision: str | None = None
@@ -44,8 +39,7 @@ def load_set(data: str, split: str, count: int, seed: int = 0, revision: str | N
 
     `data` is what `lib.data.sets.named` takes. A file stays in its order, and as `test` it is given whole. A twentieth of train,
     chosen by a hash of the question, is `validation` and not `train`. `revision` is a hub commit, branch or tag. Raises
-    UsageError for anything else.
-    """
+    UsageError for anything else."""
     if split not in sets.SPLITS:
         raise UsageError(f"Unknown split {split!r}: choose one of {', '.join(sets.SPLITS)}.")
     if count < 1:
@@ -64,14 +58,14 @@ def _stored(entry: DataSet, split: str, count: int, seed: int, revision: str | N
         found = [p for p in found if held_out(p.question) == (split == "validation")]
     if not entry.is_file:
         found.sort(key=lambda p: hashed(f"{seed} {p.id} {p.prompt}"))
-    problems, unreadable = _with_readable_golds({p.prompt: p for p in found}.values(), count)
+    problems, left_out = _with_readable_golds({p.prompt: p for p in found}.values(), count)
+    unreadable = tuple(p.id for p in left_out)
     if not problems:
         raise UsageError(f"{entry.name} has no {split} problem with a gold that can be read: choose another data set or split.")
     if unreadable:
         some = ", ".join(unreadable[:5]) + (", …" if len(unreadable) > 5 else "")
-        what = f"{entry.name}/{split}: left out {len(unreadable)} with a gold that cannot be read ({some})."
-        print(what, file=sys.stderr)
-    return ProblemSet(problems, kept.revision, tuple(unreadable))
+        print(f"{entry.name}/{split}: left out {len(unreadable)} with a gold that cannot be read ({some}).", file=sys.stderr)
+    return ProblemSet(problems, kept.revision, unreadable)
 
 
 def held_out(question: str) -> bool:
@@ -103,22 +97,19 @@ def _first(row: dict, names: Sequence[str]) -> str | None:
 def gold_of(text: str, is_solution: bool = False) -> str:
     """The final answer in a stored answer or solution: after GSM8K's `####`, else in the last box, else the whole answer.
 
-    A solution without a box has none: the empty text, which no check lets through.
-    """
+    A solution without a box has none: the empty text, which no check lets through."""
     if "####" in text:
         return text.rsplit("####", 1)[1].strip()
     boxed = verifier.boxed_answers(text)
     return boxed[-1].strip() if boxed else "" if is_solution else text.strip()
 
 
-def _with_readable_golds(problems: Iterable[Problem], count: int) -> tuple[list[Problem], list[str]]:
-    """(the first `count` problems whose gold can be read, ids of those before them whose gold cannot)."""
+def _with_readable_golds(problems: Iterable[Problem], count: int) -> tuple[list[Problem], list[Problem]]:
+    """(the first `count` problems whose gold can be read, those before them whose gold cannot)."""
     kept: list[Problem] = []
-    unreadable, waiting = [], iter(problems)
+    unreadable: list[Problem] = []
+    waiting = iter(problems)
     while len(kept) < count and (batch := list(itertools.islice(waiting, count - len(kept)))):
         for problem, readable in zip(batch, verifier.are_readable([p.gold for p in batch]), strict=True):
-            if readable:
-                kept.append(problem)
-            else:
-                unreadable.append(problem.id)
+            (kept if readable else unreadable).append(problem)
     return kept, unreadable

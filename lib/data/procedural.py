@@ -14,13 +14,9 @@ from lib.storage.errors import UsageError
 PREFIX = "reasoning-gym/"
 BLOCK = 500  # problems generated at a time; the n-th of a block has the seed of the block plus n
 SHARES = 20  # a hash of the question puts one in so many into `test`, and one into `validation`
-FAMILIES = {  # of the tasks whose answer is a single number
-    "arithmetic": "basic_arithmetic chain_sum products gcd lcm gsm_symbolic leg_counting count_bits decimal_chain_sum",
-    "algebra": "simple_equations",
-    "geometry": "simple_geometry",
-    "probability": "coin_flip",
-}
-TASKS = {task: family for family, tasks in FAMILIES.items() for task in tasks.split()}
+ARITHMETIC = "basic_arithmetic chain_sum products gcd lcm gsm_symbolic leg_counting count_bits decimal_chain_sum"
+TASKS = dict.fromkeys(ARITHMETIC.split(), "arithmetic")  # the family of each task whose answer is a single number
+TASKS |= {"simple_equations": "algebra", "simple_geometry": "geometry", "coin_flip": "probability"}
 
 
 def problems(task: str, split: str, seed: int = 0) -> Iterator[Problem]:

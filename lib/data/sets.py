@@ -13,7 +13,7 @@ from lib.storage.folders import ROOT
 
 SPLITS = ("train", "validation", "test")
 FILES = (".jsonl", ".parquet")
-CHOICES = "'arithmetic', a hub id such as openai/gsm8k, a folder, the path of a .jsonl or .parquet file, or reasoning-gym/<task>"
+OTHERS = "a hub id such as openai/gsm8k, a folder, the path of a .jsonl or .parquet file, or reasoning-gym/<task>"
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,7 @@ class DataSet:
 
     `where` is a hub id, a file or a folder; without it the name says where. `train` and `test` are what its splits are called
     there, None if it has none; a file has no splits, and as `test` it is given whole. `question` and `answer` name its columns,
-    where they have none of the usual names. `generate` makes problems of a split from a seed instead: then there is no `where`.
-    """
+    where they have none of the usual names. `generate` makes problems of a split from a seed instead: then there is no `where`."""
 
     name: str
     where: str = ""
@@ -86,8 +85,7 @@ register(DataSet("MathArena/hmmt_feb_2025", train=None, test="train"))
 def named(data: str) -> DataSet:
     """A data set by its name, a hub id, a file, a folder, or `reasoning-gym/<task>`; UsageError for anything else.
 
-    A folder may be named by the last two parts of its path like the hub set that it is a copy of.
-    """
+    A folder may be named by the last two parts of its path like the hub set that it is a copy of."""
     if data in SETS:
         return SETS[data]
     if data.startswith(procedural.PREFIX):
@@ -101,6 +99,6 @@ def named(data: str) -> DataSet:
         known = SETS.get("/".join(folder.resolve().parts[-2:]), DataSet(data))
         return replace(known, name=data, where=data)
     if data.count("/") != 1:
-        names = ", ".join(name for name in SETS if "/" not in name)
-        raise UsageError(f"Unknown data set {data!r}: choose {names}, {CHOICES.partition(', ')[2]}.")
+        names = [name for name in SETS if "/" not in name]
+        raise UsageError(f"Unknown data set {data!r}: choose {', '.join([*names, OTHERS])}.")
     return DataSet(data)

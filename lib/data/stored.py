@@ -1,14 +1,13 @@
 """Rows of a data set as they are stored: of the hub, of its local cache, or of a local folder or file. Loads, and changes nothing.
 
 What a row means is `lib.data.problems`. Hub sets are downloaded as a snapshot whose commit is known, and read by `datasets` from
-there; offline, the same snapshot comes from the local cache. A local folder in a hub set's own schema is read the same way.
-"""
+there; offline, the same snapshot comes from the local cache. A local folder in a hub set's own schema is read the same way."""
 
 import hashlib
 import json
 import logging
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from lib.data.sets import DataSet
 from lib.storage import hub
@@ -18,12 +17,9 @@ DATA_FILES = ("*.parquet", "*.jsonl", "*.json", "*.csv")
 OFFLINE = "connect and try again, download it once while connected, or give a local folder or .jsonl file"
 
 
-@dataclass(frozen=True)
-class Rows:
-    """The rows of one split in the order in which they are stored, and what tells this version of them from any other.
-
-    `revision` is the hub's commit, or for local files a hash of their bytes.
-    """
+class Rows(NamedTuple):
+    """The rows of one split as they are stored. `revision` tells this version from any other: the hub's commit, or a hash of local
+    files."""
 
     rows: list[dict]
     revision: str
@@ -87,8 +83,4 @@ def _load(folder: Path, configuration: str | None, split: str, data: str) -> lis
 
 
 def _digest(files: list[Path]) -> str:
-    digest = hashlib.sha256()
-    for path in files:
-        digest.update(path.name.encode())
-        digest.update(path.read_bytes())
-    return f"local-{digest.hexdigest()[:16]}"
+    return f"local-{hashlib.sha256(b''.join(path.name.encode() + path.read_bytes() for path in files)).hexdigest()[:16]}"

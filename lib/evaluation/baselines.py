@@ -1,9 +1,9 @@
 """What sharpening without training gives a model on a set of problems: accuracy against the tokens that were spent.
 
 Best of n and majority vote come from samples that are there already; greedy decoding, token temperature and the samplers of
-`lib.theory.samplers` are run here.
-"""
+`lib.theory.samplers` are run here."""
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -77,12 +77,10 @@ def run(
     """Greedy decoding, token temperature 1/α and both power samplers at the given budgets, one answer per problem each. The
     methods' random numbers do not depend on one another."""
     prompts = prompt_ids(tokenizer, [problem.messages for problem in asked])
+    rng = functools.partial(np.random.default_rng, seed)
 
     def engine(rows: int = 1) -> ModelEngine:
         return ModelEngine(model, tokenizer, [prompt for prompt in prompts for _ in range(rows)])
-
-    def rng() -> np.random.Generator:
-        return np.random.default_rng(seed)
 
     found = [("greedy", 1, samplers.draw(engine(), max_tokens, math.inf, rng()))]
     found += [("token temperature", 1, samplers.draw(engine(), max_tokens, alpha, rng()))]

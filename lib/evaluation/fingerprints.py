@@ -1,8 +1,7 @@
 """What an evaluation was made of, as four hashes of 16 hexadecimal digits, and the refusal to compare what was made differently.
 
 Prompts, sampler and grader must be the same for two results to be compared; the model is what differs between them. All four
-decide whether samples that are there may be kept. In a result they are `fingerprint_prompts` and so on.
-"""
+decide whether samples that are there may be kept. In a result they are `fingerprint_prompts` and so on."""
 
 import hashlib
 import json

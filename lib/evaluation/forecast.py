@@ -2,8 +2,7 @@
 
 Samples of p are reweighted by p^(α−1) within each question: self-normalised importance sampling, its bias taken off by the
 jackknife. The slope at α = 1 is the covariance of correctness and log-probability (`distributions.accuracy_slopes` has the exact
-identity). A likely string that no sample shows is invisible, unless it is the greedy completion.
-"""
+identity). A likely string that no sample shows is invisible, unless it is the greedy completion."""
 
 import dataclasses
 import itertools
@@ -13,7 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.special import digamma
 
 from lib.evaluation.statistics import Interval, estimate
 from lib.theory import distributions
@@ -31,8 +29,7 @@ class BaseSamples:
 
     `log_p` sums over tokens in nats, EOS included; `correct` is 0 or 1; `length` counts tokens; `answer` is the same number for
     equivalent answers of a question, negative for none. `greedy` [Q] is log p of the greedy completion where no sample shows it,
-    and −inf elsewhere. Raises ValueError for fewer than two samples or a log p that is not finite.
-    """
+    and −inf elsewhere. Raises ValueError for fewer than two samples or a log p that is not finite."""
 
     log_p: np.ndarray
     correct: np.ndarray
@@ -223,10 +220,10 @@ def _mean_by_length(energy: np.ndarray, length: np.ndarray) -> np.ndarray:
 def _answer_covariances(correct: np.ndarray, answer: np.ndarray) -> np.ndarray:
     """Cov(r, log f) within each question, [Q, n] to [Q], where f is the unknown probability of a sample's answer.
 
-    If c of m samples say the same, ψ(c) − ψ(m) with the digamma function has the mean −Σ (1−f)^k / k over k < m: log f, but for a
-    tail that fades like (1−f)^m (Grassberger's kind of entropy estimate). In the product of means each factor leaves the other's
-    sample out. A question with fewer than two answered samples counts as 0.
-    """
+    If c of m samples say the same, H(c−1) − H(m−1) with the harmonic numbers H has the mean −Σ (1−f)^k / k over k < m: log f, but
+    for a tail that fades like (1−f)^m (Grassberger's kind of entropy estimate). In the product of means each factor leaves the
+    other's sample out. A question with fewer than two answered samples counts as 0."""
+    harmonic = np.concatenate([[0.0], np.cumsum(1.0 / np.arange(1, answer.shape[1] + 1))])
     found = np.zeros(len(answer))
     for q, (right, said) in enumerate(zip(correct, answer)):
         r, said = right[said >= 0], said[said >= 0]
@@ -234,8 +231,8 @@ def _answer_covariances(correct: np.ndarray, answer: np.ndarray) -> np.ndarray:
             continue
         same = said[:, None] == said[None, :]
         c = same.sum(axis=1)
-        together = r @ (digamma(c) - digamma(m)) / m
-        without = digamma(c - (same & ~np.eye(m, dtype=bool))) - digamma(m - 1)  # [i, j]: of j, without i
+        together = r @ (harmonic[c - 1] - harmonic[m - 1]) / m
+        without = harmonic[c - 1 - (same & ~np.eye(m, dtype=bool))] - harmonic[m - 2]  # [i, j]: of j, without i
         np.fill_diagonal(without, 0.0)
         found[q] = together - r @ without.sum(axis=1) / (m * (m - 1))
     return found

@@ -1,8 +1,7 @@
 """A forecast against the truth: trained `tempered` runs, whose optimum is p^α.
 
 A run may miss because it has not arrived at p^α (`kl_left`), or because it answers every question in the same way where p^α tells
-questions apart (`by_group`).
-"""
+questions apart (`by_group`)."""
 
 import math
 
@@ -11,18 +10,14 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from lib.evaluation import forecast
-from lib.evaluation.forecast import BaseSamples
-
-COLUMNS = ["alpha", "seed", "forecast", "low", "high", "refusal", "trained", "inside", "kl_start", "kl_left", "may_miss"]
 
 
-def against_trained(samples: BaseSamples, tempered: pd.DataFrame) -> pd.DataFrame:
+def against_trained(samples: forecast.BaseSamples, tempered: pd.DataFrame) -> pd.DataFrame:
     """The forecast beside each trained `tempered` run, one row per run of a profile's summary.
 
     `inside`: the run's accuracy lies in the forecast's interval. `kl_left` is KL(π‖p^α) in nats, what the policy π falls short of
     the optimum of its own objective: log Σ p^α, estimated from the samples, less E_π[α·S_p − S_π]; below 0 it is estimation
-    error. `kl_start` is KL(p‖p^α). `may_miss` is √(kl_left/2), by how much accuracy can be off then (Pinsker's inequality).
-    """
+    error. `kl_start` is KL(p‖p^α). `may_miss` is √(kl_left/2), by how much accuracy can be off then (Pinsker's inequality)."""
     rows = []
     for alpha, run in zip(tempered["alpha"], tempered.to_dict("records")):
         (point,) = forecast.forecast(samples, [alpha])
@@ -31,12 +26,12 @@ def against_trained(samples: BaseSamples, tempered: pd.DataFrame) -> pd.DataFram
         start = optimum - (alpha - 1) * samples.log_p.mean()
         left = optimum - (alpha * run["reference_logprob"] - run["policy_logprob"])
         miss = math.sqrt(max(0.0, left) / 2)
-        inside = low <= trained <= high
-        rows.append([alpha, run["seed"], value, low, high, point.refusal, trained, inside, start, left, miss])
-    return pd.DataFrame(rows, columns=COLUMNS)
+        rows.append([alpha, run["seed"], value, low, high, point.refusal, trained, low <= trained <= high, start, left, miss])
+    columns = ["alpha", "seed", "forecast", "low", "high", "refusal", "trained", "inside", "kl_start", "kl_left", "may_miss"]
+    return pd.DataFrame(rows, columns=columns)
 
 
-def by_group(samples: BaseSamples, alpha: float, trained: ArrayLike, groups: int = 5) -> pd.DataFrame:
+def by_group(samples: forecast.BaseSamples, alpha: float, trained: ArrayLike, groups: int = 5) -> pd.DataFrame:
     """Accuracy of questions of like forecast, one row per group, hardest first: `base`, `forecast` of p^α, and `trained`. `trained`
     [Q] is a run's accuracy on each question. Questions are sorted by a forecast from the even samples, and forecast from the odd
     ones, so that the same chance does not count twice. A jackknifed forecast may lie a little outside of 0 to 1."""

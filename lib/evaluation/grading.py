@@ -1,7 +1,6 @@
 """From a model to a table of graded and scored samples: the one place that grades for evaluation.
 
-What is made of the table is `lib.evaluation.metrics`; running and keeping an evaluation is `lib.evaluation.runner`.
-"""
+What is made of the table is `lib.evaluation.metrics`; running and keeping an evaluation is `lib.evaluation.runner`."""
 
 import dataclasses
 import functools

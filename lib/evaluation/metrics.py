@@ -1,8 +1,7 @@
 """The metrics of an evaluation: a graded table in, one value per question out.
 
 `METRICS` is the one registry: intervals, tables, figures and notebooks follow it, so that a new metric is one entry here
-(CONTRIBUTING.md shows one). How far a mean over questions can be trusted is `lib.evaluation.statistics`.
-"""
+(CONTRIBUTING.md shows one). How far a mean over questions can be trusted is `lib.evaluation.statistics`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -37,8 +36,7 @@ class Metric:
     """A number of an evaluation: `of` gives one value per question, [P], and their mean and its interval are reported.
 
     `label` names it with its unit, for axes. A `rate` lies in 0 to 1 and is shown in percent. `heading` puts it into the table of
-    results, `drawn` into the figure of further metrics. What depends on a number of tries k has `by_k` instead, for
-    k = 1 … n: [P, n]; reported are the powers of two.
+    results, `drawn` into the figure of further metrics. What depends on the number of tries has `by_k` instead: [P, n], for 1 to n.
     """
 
     name: str
@@ -94,6 +92,10 @@ def _mean(column: str) -> Callable[[Graded], np.ndarray]:
     return lambda graded: graded.mean(column)
 
 
+def _different(column: str) -> Callable[[Graded], pd.Series]:
+    return lambda graded: graded.by_question[column].nunique()
+
+
 def _kl(graded: Graded) -> np.ndarray:
     return graded.mean("policy_logprob") - graded.mean("reference_logprob")
 
@@ -107,10 +109,8 @@ register(Metric("direct_share", "direct answers (%)", _mean("direct"), True, "di
 register(Metric("kl", "KL(π‖p) (nats per completion)", _kl, heading="KL(π‖p)", drawn=False, digits=2))
 register(Metric("truncated", "cut off (%)", _mean("truncated"), True, drawn=False))
 register(Metric("direct_share_greedy", "direct answers, greedy (%)", lambda graded: graded.greedy["direct"], True, drawn=False))
-register(Metric("distinct_answers", "different answers per problem", lambda graded: graded.by_question["vote"].nunique()))
-register(
-    Metric("distinct_completions", "different completions per problem", lambda graded: graded.by_question["completion"].nunique())
-)
+register(Metric("distinct_answers", "different answers per problem", _different("vote")))
+register(Metric("distinct_completions", "different completions per problem", _different("completion")))
 register(Metric("reference_logprob", "S_p (nats per completion)", _mean("reference_logprob"), drawn=False, digits=2))
 register(Metric("policy_logprob", "S_π (nats per completion)", _mean("policy_logprob"), drawn=False, digits=2))
 

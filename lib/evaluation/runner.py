@@ -1,9 +1,8 @@
 """Evaluations of bases and runs: sampled in chunks, kept with what they are made of, resumed, and summed up.
 
-A folder `evaluations/` holds `<data>-<split>.json`, the result, and the raw samples beside it. While an evaluation runs, whole
-chunks of problems appear in `<data>-<split>-chunks/`; a killed one goes on after the last of them, and what comes out is the same.
-The numbers are always computed from the kept samples, by `lib.evaluation.metrics`.
-"""
+A folder `evaluations/` holds `<data>-<split>.json`, the result, and beside it the raw samples that its numbers are computed from.
+While an evaluation runs, whole chunks of problems appear in `<data>-<split>-chunks/`: a killed one goes on after the last of them,
+and what comes out is the same."""
 
 import shutil
 import time

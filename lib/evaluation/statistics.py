@@ -1,8 +1,6 @@
 """The statistics of an evaluation: pass@k, maj@k, and how far a number can be trusted. Pure arithmetic on graded samples.
 
-A rate or a mean is taken over questions, and a question is the unit that is resampled: samples of one question are not
-independent evidence.
-"""
+Means are taken over questions, and questions are resampled: samples of one question are not independent evidence."""
 
 import functools
 import math
@@ -102,9 +100,7 @@ def maj_curve(votes: Votes) -> tuple[float, ...]:
     return tuple(won[k] / math.comb(total, k) for k in range(1, total + 1))
 
 
-def cluster(
-    answers: Sequence[str | None], correct: Sequence[bool], gold: str, equal: Callable[[str, str], bool]
-) -> list[str | None]:
+def cluster(answers: list[str | None], correct: list[bool], gold: str, equal: Callable[[str, str], bool]) -> list[str | None]:
     """Each answer of one question as a vote: a correct one for `gold`, a wrong one for the first wrong answer that it is `equal` to
     (equal texts never ask); None and an empty answer are silence, None."""
     votes: list[str | None] = []
@@ -127,8 +123,7 @@ def interval(values: ArrayLike, seed: int = 0, draws: int = 2000, rate: bool = F
 
     Percentiles of the resampled means, as far out as a Student interval would end, so that few questions do not make it too narrow
     (the expanded percentile of Hesterberg 2015, The American Statistician 69(4), section 5.2). With `rate`, values that are all 0
-    or all 1 get the exact binomial bound: a bootstrap cannot see what did not happen. One question alone has no interval: NaN.
-    """
+    or all 1 get the exact binomial bound: a bootstrap cannot see what did not happen. One question alone has no interval: NaN."""
     values = np.asarray(values, dtype=float)
     count, tail = len(values), (1 - LEVEL) / 2
     if count < 2:
@@ -157,8 +152,7 @@ def two_level(values: ArrayLike) -> tuple[Interval, float]:
     Half of the interval is a quantile times the standard error: the mean of Student's for S − 1, P − 1 and (S − 1)(P − 1) degrees
     of freedom, weighted by the mean squares with their signs, but at most the largest of the three (Cochran and Cox 1957,
     Experimental Designs). Satterthwaite's degrees of freedom (1946, Biometrics Bulletin 2(6)) hold the truth too rarely: in 87% of
-    studies with two seeds, 92% with three, where seeds have a standard deviation of 5 points, on 200 questions.
-    """
+    studies with two seeds, 92% with three, where seeds have a standard deviation of 5 points, on 200 questions."""
     values = np.asarray(values, dtype=float)
     seeds, questions = values.shape
     mean, by_seed, by_question = values.mean(), values.mean(axis=1, keepdims=True), values.mean(axis=0, keepdims=True)

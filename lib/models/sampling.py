@@ -2,8 +2,7 @@
 
 transformers generates, and tokens are drawn here: the inverse of the cumulative distribution at a uniform number that depends on
 (seed, prompt, how often that prompt came before, position) alone, not on the batch. vLLM does the same work where it is installed
-and a GPU is there (`vllm_engine`; not run yet). What a completion is worth is `lib.evaluation.grading`.
-"""
+and a GPU is there (`vllm_engine`; not run yet). What a completion is worth is `lib.evaluation.grading`."""
 
 import hashlib
 from collections import Counter
@@ -45,8 +44,7 @@ class Completion:
     """`ids` without padding, EOS included if there is one; `truncated` if there is none.
 
     `logprob` is Σ log π(y_t | x, y_<t) over `ids` in nats, the model's own whatever it was sampled with: at temperature 1, without
-    filters. It comes from the sampling passes, and agrees with `scoring.sequence_scores` up to rounding.
-    """
+    filters. It comes from the sampling passes, and agrees with `scoring.sequence_scores` up to rounding."""
 
     ids: list[int]
     text: str
@@ -89,8 +87,7 @@ def sample(
 
     On a CPU in float32 the same prompt, seed and count lead to the same completions in every batch size: padding moves logits by
     about 1e-6, so that one token in a million may differ, whose uniform number lies that close to the edge of two tokens.
-    `progress` names a progress bar, or is one that goes on over several calls; `first_not` bans ids as a first token.
-    """
+    `progress` names a progress bar, or is one that goes on over several calls; `first_not` bans ids as a first token."""
     if not isinstance(progress, Progress):
         with Progress(progress, len(prompt_ids)) as bar:
             return sample(model, tokenizer, prompt_ids, sampler, bar, first_not)

@@ -1,7 +1,6 @@
 """Log-probabilities of whole completions, under the policy (adapter on) and the reference (adapter off).
 
-A plain forward pass of its own, independent of any trainer. What a reward makes of the numbers is `lib.rewards.objectives`.
-"""
+A plain forward pass of its own, independent of any trainer. What a reward makes of the numbers is `lib.rewards.objectives`."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -63,8 +62,7 @@ def sequence_scores(
 
     Token ids come without padding; logits are divided by `temperature`. The same arguments lead to the same micro-batches, so
     that policy and reference are equal to the last bit when the adapter changes nothing. Raises ValueError for an empty prompt,
-    which has no logits for the first token.
-    """
+    which has no logits for the first token."""
     if any(len(prompt) == 0 for prompt in prompt_ids):
         raise ValueError("A prompt is empty: give every prompt at least one token, such as BOS.")
     rows = [[*prompt, *completion] for prompt, completion in zip(prompt_ids, completion_ids, strict=True)]

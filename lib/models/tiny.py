@@ -1,8 +1,7 @@
 """The embedded base models: their arithmetic corpus, tokenizer and pre-training.
 
 A base is a Llama of 0.86 M parameters, trained on sums that are answered either at once or column by column
-(`lib.data.arithmetic`). Measuring a base and writing its card is `lib.reports.card`.
-"""
+(`lib.data.arithmetic`). Measuring a base and writing its card is `lib.reports.card`."""
 
 import random
 from collections.abc import Iterator
@@ -50,8 +49,7 @@ def corpus(recipe: Recipe) -> Iterator[tuple[str, str]]:
     """Endless (problem, completion) pairs of the recipe's corpus, from the train split.
 
     Wordings have a random stream of their own: two bases that differ in the dial alone saw the same problems, answered the same
-    way, in other words.
-    """
+    way, in other words."""
     rng = random.Random(recipe.seed)
     wording = partial(random.Random(recipe.seed + 1).randrange, recipe.wordings)
 
@@ -144,8 +142,7 @@ def pretrain(recipe: Recipe, progress: bool = True) -> tuple[Model, Tokenizer, l
 def _backward(model: Model, tokenizer: Tokenizer, pairs: list[tuple[str, str]]) -> float:
     """Adds the gradient of the mean cross-entropy a token, and returns that mean.
 
-    Long and short completions go through the model apart, which saves the padding and changes nothing.
-    """
+    Long and short completions go through the model apart, which saves the padding and changes nothing."""
     import torch
 
     parts = [[pair for pair in pairs if is_direct(pair[1]) == direct] for direct in (True, False)]

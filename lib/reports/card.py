@@ -1,7 +1,6 @@
 """Measures an embedded base on sums that it never saw, and writes its model card (`card.md`) from the measurements alone.
 
-The base is measured as it is stored, in float32; training and evaluation use it in 4 bits, which changes it a little.
-"""
+The base is measured as it is stored, in float32; training and evaluation use it in 4 bits, which changes it a little."""
 
 from collections.abc import Mapping
 from pathlib import Path

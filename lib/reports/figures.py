@@ -12,7 +12,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
 from numpy.typing import ArrayLike
 
 from lib.evaluation import metrics, statistics
@@ -43,8 +42,7 @@ def styles(labels: Iterable[tuple[str, str]]) -> dict[tuple[str, str], dict[str,
 
 def legend(figure: Figure, axes: Iterable[Axes]) -> None:
     """One legend below the figure for every label in any of its axes."""
-    found = [ax.get_legend_handles_labels() for ax in axes]
-    entries = {label: handle for handles, labels in found for handle, label in zip(handles, labels)}
+    entries = {label: handle for ax in axes for handle, label in zip(*ax.get_legend_handles_labels())}
     figure.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=min(6, len(entries)), fontsize=8)
 
 
@@ -71,15 +69,14 @@ def by_step(ax: Axes, lines: Mapping[tuple[str, str], pd.DataFrame], column: str
 
 
 def intervals(ax: Axes, rows: pd.DataFrame, metric: metrics.Metric, bar: str | None = None) -> Axes:
-    """A metric with its 95% interval, a line of the axes per label; seeds of one label lie close together. `bar` names a column
-    to be drawn with it."""
+    """A metric with its 95% interval, a line of the axes per label, its seeds close together; `bar` is a column to draw with it."""
     labels, looks = list(rows["label"].unique()), styles(zip(rows["objective"], rows["label"]))
-    scale, ends = 100 if metric.rate else 1, [f"{metric.name}_low", f"{metric.name}_high"]
+    scale = 100 if metric.rate else 1
     for label, seeds in rows.groupby("label"):
-        look = looks[seeds["objective"].iloc[0], label] | {"linestyle": "none", "markersize": 7}
+        look = looks[seeds["objective"].iloc[0], label]
         places = labels.index(label) + (np.linspace(-0.2, 0.2, len(seeds)) if len(seeds) > 1 else np.zeros(1))
-        reach = np.abs(seeds[ends].to_numpy().T - seeds[metric.name].to_numpy())
-        ax.errorbar(scale * seeds[metric.name], places, xerr=scale * reach, capsize=3, **look)
+        mean, low, high = (scale * seeds[f"{metric.name}{end}"] for end in ("", "_low", "_high"))
+        ax.errorbar(mean, places, xerr=[mean - low, high - mean], capsize=3, **look | {"linestyle": "none", "markersize": 7})
         if bar:
             ax.plot(scale * seeds[bar], places, color=look["color"], **BAR)
     ax.set_yticks(range(len(labels)), labels)
@@ -138,23 +135,20 @@ def plain(rank: int) -> dict[str, Any]:
 def lines(ax: Axes, x: Sequence[float], series: Mapping[str, Sequence[float]], first: int = 0, **look: Any) -> Axes:
     """A line for each named series over x, told apart by `plain` from rank `first` on, with a legend. `look` overrides."""
     for rank, (name, values) in enumerate(series.items(), first):
-        every = max(1, len(x) // 10)
-        ax.plot(x, values, label=name, **plain(rank) | {"markevery": every} | look)
+        ax.plot(x, values, label=name, **plain(rank) | {"markevery": max(1, len(x) // 10)} | look)
     ax.legend(fontsize=8)
     return ax
 
 
 def forecasts(ax: Axes, table: pd.DataFrame, names: Mapping[str, str], trained: pd.DataFrame) -> Axes:
     """Forecast accuracy with its interval over α, a line per kind (`forecast.as_table`), and trained runs as crosses."""
-    known = table.dropna(subset="accuracy")
-    for rank, (kind, rows) in enumerate(known.groupby("kind", sort=False)):
+    for rank, (kind, rows) in enumerate(table.dropna(subset="accuracy").groupby("kind", sort=False)):
         look = plain(rank)
         ax.plot(rows["alpha"], 100 * rows["accuracy"], label=f"forecast: {names[kind]}", **look)
         ax.fill_between(rows["alpha"], 100 * rows["low"], 100 * rows["high"], color=look["color"], alpha=0.15)
-    for _, run in trained.iterrows():
-        mean, low, high = (100 * run[f"accuracy_sampled{end}"] for end in ("", "_low", "_high"))
-        ax.errorbar(run["alpha"], mean, yerr=[[mean - low], [high - mean]], fmt="kx", markersize=9, capsize=3)
-    ax.plot([], [], "kx", markersize=9, label="trained: tempered")
+    if len(trained):
+        mean, low, high = (100 * trained[f"accuracy_sampled{end}"] for end in ("", "_low", "_high"))
+        ax.errorbar(trained["alpha"], mean, [mean - low, high - mean], fmt="kx", markersize=9, capsize=3, label="trained: tempered")
     ax.set(xlabel="α (1 is the base)", ylabel="accuracy (%)", ylim=(0, 102))
     ax.legend(fontsize=8)
     return ax
@@ -171,8 +165,7 @@ def by_group(ax: Axes, grouped: Mapping[str, pd.DataFrame]) -> Axes:
 
 
 def by_tokens(ax: Axes, methods: pd.DataFrame, trained: pd.DataFrame) -> Axes:
-    """Accuracy with its interval over the tokens spent, a line per method (`baselines.as_table`), and trained runs as crosses with
-    their label."""
+    """Accuracy with its interval over the tokens spent, a line per method (`baselines.as_table`), and trained runs by label."""
     for rank, (method, rows) in enumerate(methods.groupby("method", sort=False)):
         reach = 100 * np.abs(rows[["low", "high"]].to_numpy().T - rows["accuracy"].to_numpy())
         ax.errorbar(rows["tokens"], 100 * rows["accuracy"], reach, label=method, elinewidth=0.7, capsize=2, **plain(rank))
@@ -189,7 +182,7 @@ def over_alpha(ax: Axes) -> Axes:
     """A logarithmic axis of α, with the numbers that one reads."""
     ax.set(xscale="log", xlabel="α (log scale; 1 is the base)")
     ax.set_xticks([2.0**i for i in range(-2, 6)], ["¼", "½", "1", "2", "4", "8", "16", "32"])
-    ax.xaxis.set_minor_locator(NullLocator())
+    ax.xaxis.minorticks_off()
     return ax
 
 
@@ -211,8 +204,7 @@ def simplex(ax: Axes, corners: tuple[str, str, str], velocity: Callable[[np.ndar
     """The triangle of all policies over three completions, with an arrow for a flow at each of its inner grid points. `velocity`
     maps a policy [3] to dπ/dt [3]. Arrows have one length and are darker where the flow is faster."""
     ax.fill(*to_plane(np.eye(3)).T, facecolor="none", edgecolor="black", linewidth=1)
-    inner = [(i, j, side - i - j) for i in range(1, side) for j in range(1, side - i)]
-    points = np.array(inner) / side
+    points = np.array([(i, j, side - i - j) for i in range(1, side) for j in range(1, side - i)]) / side
     arrows = to_plane(np.array([velocity(point) for point in points]))
     speed = np.hypot(*arrows.T)
     arrows = np.divide(arrows, speed[:, None], out=np.zeros_like(arrows), where=speed[:, None] > 1e-12)

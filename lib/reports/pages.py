@@ -1,7 +1,6 @@
 """Tables that pages show but nobody writes by hand: they go between two markers, from results and from the registries.
 
-`python -m lib.reports.pages PROFILE`, or `make table`, brings the README and the pages up to date.
-"""
+`python -m lib.reports.pages PROFILE`, or `make table`, brings the README and the pages up to date."""
 
 import sys
 

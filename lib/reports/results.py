@@ -1,8 +1,7 @@
 """A profile's results: the tables `data/results/<profile>/` that figures and the README are made from.
 
 `summary.csv` has a row per run and per base, `steps.csv` a row per run and training step, `differences.csv` a row per comparison,
-paired by question. What was measured differently is not compared.
-"""
+paired by question. What was measured differently is not compared."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -25,7 +24,11 @@ NOT_IN_TABLES = ["config", "validation", "step", "revision", "left_out", "verifi
 def collect(profile: Profile) -> bool:
     """Writes a profile's tables from its run folders; False, with a message, if not every run is evaluated yet. Raises UsageError,
     and writes nothing, if they were not all evaluated in the same way."""
-    last = _evaluations(profile)
+    models = {folders.base_name(model): model for model in profile.models}
+    models |= {name: row["model"] for name, row in profile.rows.items()}
+    folder = {name: folders.run_folder(profile.name, name) for name in models}
+    asked = [(name, config) for name, model in models.items() for config in profile.eval_configs(model)]
+    last = [folder[name] / "evaluations" / f"{config.stem}.json" for name, config in asked]
     if missing := [path.parents[1].name for path in last if not path.exists()]:
         print(f"{len(missing)} of {len(last)} evaluations of {profile.name} are not there yet ({missing[0]}, …).")
         return False
@@ -34,26 +37,18 @@ def collect(profile: Profile) -> bool:
     names = [path.parents[1].name for path in last] + [f"{path.parents[1].name}-best" for path in best]
     summary = summary.assign(run=names, path=last + best)
     _refuse_unlike(summary)
-    runs = {name: folders.run_folder(profile.name, name) for name in profile.rows}
+    runs = {name: folder[name] for name in profile.rows}
     steps = [pd.DataFrame(files.read_lines(path / "metrics.jsonl")).assign(run=name) for name, path in runs.items()]
     tables = {"steps": pd.concat(steps)[["run", *STEP_COLUMNS]], "differences": _differences(_labelled(summary))}
     tables["summary"] = summary.drop(columns="path")
-    folder = folders.results_folder(profile.name)
+    results = folders.results_folder(profile.name)
     for name, table in tables.items():
-        with files.atomic(folder / f"{name}.csv") as path:
+        with files.atomic(results / f"{name}.csv") as path:
             table.to_csv(path, index=False, float_format="%.6g")
     environments = [files.read_json(path / "environment.json") for path in runs.values()]
     same = all(environment == environments[0] for environment in environments)
-    files.write_json(folder / "environment.json", environments[0] | {"the_same_for_all_runs": same})
+    files.write_json(results / "environment.json", environments[0] | {"the_same_for_all_runs": same})
     return True
-
-
-def _evaluations(profile: Profile) -> list[Path]:
-    """The result file of each base and run of a profile on each of its model's data sets."""
-    models = {folders.base_name(model): model for model in profile.models}
-    models |= {name: row["model"] for name, row in profile.rows.items()}
-    folder = {name: folders.run_folder(profile.name, name) / "evaluations" for name in models}
-    return [folder[name] / f"{one.stem}.json" for name, model in models.items() for one in profile.eval_configs(model)]
 
 
 def _refuse_unlike(summary: pd.DataFrame) -> None:
@@ -154,10 +149,9 @@ def markdown(profile: str) -> str:
         low, high = (shown[0].shown(row[f"{shown[0].name}_{end}"]) for end in ("low", "high"))
         cells[0] += f" ({low} to {high})"
         rows.append([row["model"], row["label"], "" if pd.isna(row["seed"]) else f"{row['seed']:.0f}", *cells])
-    first = summary.iloc[0]
-    note = f"{first['problems']:.0f} test problems, {first['samples']:.0f} samples per problem at temperature 1"
-    table = markdown_table(["base", "objective", "seed", *heads], rows)
-    return f"{table}\n\n{note}; length in tokens, KL in nats per completion."
+    problems, samples = (f"{summary[name].iloc[0]:.0f}" for name in ("problems", "samples"))
+    note = f"{problems} test problems, {samples} samples per problem at temperature 1; length in tokens, KL in nats per completion."
+    return f"{markdown_table(['base', 'objective', 'seed', *heads], rows)}\n\n{note}"
 
 
 def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

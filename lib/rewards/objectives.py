@@ -2,8 +2,7 @@
 
 `OBJECTIVES` is the one registry: training, theory, figures, tables, notebooks and pages read it, so that a new objective is one
 entry here (CONTRIBUTING.md shows one). Pure arithmetic on arrays of a batch: no model, no text. Where S_p and S_π come from is
-`lib.models.scoring`. Source of the formulas: Mittal, Gagnon and Lajoie 2026 (arXiv 2604.16259).
-"""
+`lib.models.scoring`. Source of the formulas: Mittal, Gagnon and Lajoie 2026 (arXiv 2604.16259)."""
 
 import inspect
 import math
@@ -52,8 +51,7 @@ class Definition:
     `formula` is R in LaTeX, `leads_to` where it leads, in words with LaTeX. `terms` takes the `Objective` and, by keyword, the
     inputs that it needs, [N] each; R is the sum of the terms that it returns. `alpha` and `beta_inv` are defaults; None means
     that the objective has no use for that number. `signals` computes inputs that only this objective has. `mode` is the authors'
-    `optimization` or `sampling`, `control`, or `own`. Lines of the objective have its colour, dash and marker.
-    """
+    `optimization` or `sampling`, `control`, or `own`. Lines of the objective have its colour, dash and marker."""
 
     name: str
     formula: str
@@ -101,8 +99,7 @@ class Objective:
     def reward_terms(self, inputs: RewardInputs) -> dict[str, np.ndarray]:
         """The reward R term by term, each [N]: `task` (r, or what a control pays), `likelihood` (S_p with its factor), `kl`.
 
-        R is their sum. In `tempered` and `tilted`, `kl` is S_p − S_π, whose mean over the policy is −KL(π‖p).
-        """
+        R is their sum. In `tempered` and `tilted`, `kl` is S_p − S_π, whose mean over the policy is −KL(π‖p)."""
         zero, definition = np.zeros(len(inputs.length)), self.definition
         found = definition.terms(self, **{name: inputs.get(name) for name in definition.inputs})
         return {name: found.get(name, zero) + zero for name in dict.fromkeys((*TERMS, *found))}
@@ -115,10 +112,6 @@ class Objective:
         """S divided by 1 (`sum`), T (`mean`) or T^length_exponent (`weighted_mean`), [N]."""
         power = {"sum": 0.0, "mean": 1.0, "weighted_mean": self.length_exponent}[self.normalization]
         return logprob / np.asarray(length, dtype=float) ** power
-
-
-def _task(objective: Objective, task_reward: np.ndarray) -> dict[str, np.ndarray]:
-    return {"task": task_reward}
 
 
 def _optimization(
@@ -142,14 +135,6 @@ def _sampling(
     }
 
 
-def _random(objective: Objective, random: np.ndarray) -> dict[str, np.ndarray]:
-    return {"task": random}
-
-
-def _format(objective: Objective, format_reward: np.ndarray) -> dict[str, np.ndarray]:
-    return {"task": format_reward}
-
-
 OBJECTIVES: dict[str, Definition] = {}
 
 
@@ -164,7 +149,7 @@ def register(definition: Definition) -> None:
 # Okabe and Ito's colours; in grey some are alike, so that every objective has its own dash and marker as well
 # fmt: off
 register(Definition(
-    "task", r"r", "any distribution on the right completions", _task, "#0072B2", "-", "o",
+    "task", r"r", "any distribution on the right completions", lambda _, task_reward: {"task": task_reward}, "#0072B2", "-", "o",
     beta_inv=1.0, mode="optimization",
 ))
 register(Definition(
@@ -184,12 +169,12 @@ register(Definition(
     "#56B4E9", (0, (3, 1, 1, 1)), "v", alpha=1.0, beta_inv=100.0, mode="optimization",
 ))
 register(Definition(
-    "random", r"\text{a fair coin}", "nowhere: a control, whose drift averages zero", _random, "#999999", (0, (1, 1)), "P",
-    mode="control",
+    "random", r"\text{a fair coin}", "nowhere: a control, whose drift averages zero", lambda _, random: {"task": random},
+    "#999999", (0, (1, 1)), "P", mode="control",
 ))
 register(Definition(
-    "format", r"1 \text{ if there is exactly one readable box}", "the format, right or wrong: a control", _format,
-    "#E69F00", (0, (1, 3)), "*", mode="control",
+    "format", r"1 \text{ if there is exactly one readable box}", "the format, right or wrong: a control",
+    lambda _, format_reward: {"task": format_reward}, "#E69F00", (0, (1, 3)), "*", mode="control",
 ))
 # fmt: on
 

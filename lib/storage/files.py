@@ -1,7 +1,6 @@
 """Files that appear whole: by atomic rename, so that a reader never sees half of one, and a lock on a folder.
 
-What the files contain is the business of whoever writes them.
-"""
+What the files contain is the business of whoever writes them."""
 
 import contextlib
 import fcntl
@@ -52,8 +51,7 @@ def read_lines(path: Path) -> list[dict]:
 def lock(folder: Path) -> Iterator[int]:
     """Holds a folder for this process, waiting for one that has it; yields the lock's file descriptor.
 
-    The kernel drops the lock when the process ends, however it ends: there is never a stale one.
-    """
+    The kernel drops the lock when the process ends, however it ends: there is never a stale one."""
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / ".lock", "a+") as handle:
         try:

@@ -1,7 +1,6 @@
 """Access to the hub, once for everybody: is a model or a data set there, at which commit, and where are its files?
 
-Offline, the local cache answers. Every failure is one sentence that says what to do. What the files hold is not read here.
-"""
+Offline, the local cache answers. Every failure is one sentence that says what to do. What the files hold is not read here."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -5,8 +5,7 @@ Metropolis-Hastings on suffixes (Karan and Du 2025, arXiv 2510.14901) or by sequ
 temperature 1/α (arXiv 2602.10273). Best of n and majority vote need only samples. Every result says how many tokens it cost.
 
 An engine continues rows of tokens; `lib.models.engine` has the one of a language model. The tests have one of an exact sequence
-model (`lib.theory.sequences`), on which every sampler is held against exact p^α.
-"""
+model (`lib.theory.sequences`), on which every sampler is held against exact p^α."""
 
 from typing import NamedTuple, Protocol
 
@@ -19,8 +18,7 @@ class Rows(NamedTuple):
     """n rows of tokens. `tokens` [n, T] holds `length` [n] tokens per row, EOS included if `ended` [n], and −1 behind them.
 
     `log_p` [n, T] is each token's log-probability in nats under the model, `log_q` [n, T] under the temperature 1/α that it was
-    drawn with; both are 0 behind the row.
-    """
+    drawn with; both are 0 behind the row."""
 
     tokens: np.ndarray
     length: np.ndarray
@@ -46,8 +44,7 @@ class Engine(Protocol):
     def extend(self, rows: Rows, keep: np.ndarray, limit: int, alpha: float, rng: np.random.Generator) -> Rows:
         """New rows: the first `keep` [n] tokens of each, continued to EOS or to `limit` tokens at the token temperature 1/α.
 
-        Row i continues the i-th prompt. α = inf takes the likeliest token. A row that has ended within `keep` stays.
-        """
+        Row i continues the i-th prompt. α = inf takes the likeliest token. A row that has ended within `keep` stays."""
 
 
 class Drawn(NamedTuple):
@@ -103,8 +100,7 @@ def metropolis(
     A step cuts each completion at a place drawn evenly from its tokens, writes the rest anew at the temperature 1/α, and keeps it
     with the probability min(1, p(y')^α·q(y)·|y| / (p(y)^α·q(y')·|y'|)), q over the new tokens: exact in the limit of many steps.
     With `block` the chain first runs `steps` steps on the first `block` tokens, then on twice as many, and so on, as the paper
-    does; these stages only prepare the last one, whose target is p^α over whole completions of at most `max_length` tokens.
-    """
+    does; these stages only prepare the last one, whose target is p^α over whole completions of at most `max_length` tokens."""
     _check(alpha, steps=steps, max_length=max_length, block=block or max_length)
     rows, cost, accepted, proposed = engine.empty(max_length), 0, 0, 0
     limits = [*range(block, max_length, block), max_length] if block else [max_length]
@@ -143,8 +139,7 @@ def sequential(engine: Engine, max_length: int, alpha: float, particles: int, rn
 
     Particles grow by `block` tokens at the temperature 1/α and are weighted by p^α/q; whenever a group's effective sample size
     falls below half of its particles they are drawn anew by weight. The draw is one particle by its weight, and exact in the
-    limit of many particles. Rows i·particles … of the engine must continue the same prompt.
-    """
+    limit of many particles. Rows i·particles … of the engine must continue the same prompt."""
     _check(alpha, particles=particles, max_length=max_length, block=block)
     rows, cost = engine.empty(max_length), 0
     if len(rows.length) % particles:

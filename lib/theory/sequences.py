@@ -5,8 +5,7 @@ completion's weight is a product along its one path, so the partition function, 
 of p^α·exp(β⁻¹·r) come from one backward and one forward pass, in O(T·S·V) for T tokens, S states and V tokens.
 
 A completion has at most T tokens, EOS included. One that has not ended after T tokens is cut off there, as a trainer does it:
-it keeps its probability and earns no reward. Completions that are listed one by one are `lib.theory.distributions`.
-"""
+it keeps its probability and earns no reward. Completions that are listed one by one are `lib.theory.distributions`."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -25,8 +24,7 @@ class SequenceModel:
     """S states, V tokens, and EOS as token V.
 
     `log_step` [S, V + 1] is log p(token | state), `following` [S, V] the state after a token (EOS has none), `start` the first
-    state, `reward` [S] what a completion earns that ends in a state.
-    """
+    state, `reward` [S] what a completion earns that ends in a state."""
 
     log_step: np.ndarray
     following: np.ndarray
@@ -64,8 +62,7 @@ def model(step: ArrayLike, following: ArrayLike, start: int = 0, reward: ArrayLi
 def markov(first: ArrayLike, step: ArrayLike) -> SequenceModel:
     """A Markov chain of order 1. State v is "the last token was v", state V the start.
 
-    `first` [V + 1] are the probabilities of the first token, `step` [V, V + 1] those after each token; EOS is last.
-    """
+    `first` [V + 1] are the probabilities of the first token, `step` [V, V + 1] those after each token; EOS is last."""
     rows = np.vstack([np.asarray(step, dtype=float), np.asarray(first, dtype=float)])
     tokens = len(rows) - 1
     return model(rows, np.tile(np.arange(tokens), (tokens + 1, 1)), start=tokens)
@@ -116,8 +113,7 @@ class Likeliest:
     """The likeliest completion of every length t = 1 … T, by the Viterbi recursion in O(T·S·V).
 
     `log_p` [T] is that of the likeliest that ends with its t-th token, −inf if there is none; `cut_off` that of the likeliest that
-    has not ended after T tokens.
-    """
+    has not ended after T tokens."""
 
     def __init__(self, base: SequenceModel, max_length: int) -> None:
         self.base, self._ways = base, list[np.ndarray]()
@@ -182,8 +178,7 @@ class Sharpened:
     """∝ p^α·exp(β⁻¹·r) over all completions of at most T tokens, exactly; α = 1 and β⁻¹ = 0 is the model itself.
 
     `log_value` [T + 1, S] is the log-weight of all that can follow a state while t more tokens are allowed, as in the forward-
-    backward algorithm; `log_partition` is its entry for the start. Raises ValueError for α < 0 and T < 1.
-    """
+    backward algorithm; `log_partition` is its entry for the start. Raises ValueError for α < 0 and T < 1."""
 
     def __init__(self, base: SequenceModel, alpha: float, max_length: int, beta_inv: float = 0.0) -> None:
         if not (0 <= alpha < np.inf and max_length >= 1 and np.isfinite(beta_inv)):

@@ -1,8 +1,7 @@
 """Training one objective: 4-bit LoRA and TRL's GRPO trainer set up as exact RLOO (`lib.training.trainer`).
 
 RLOO is GRPO without division by the standard deviation, times G/(G−1); the loss is a mean over tokens, nothing is clipped and
-no KL is in the loss, because every objective carries its KL in the reward.
-"""
+no KL is in the loss, because every objective carries its KL in the reward."""
 
 import dataclasses
 import shutil

@@ -43,6 +43,7 @@ def _fields(config: TrainConfig, output_dir: Path) -> dict[str, object]:
         "scale_rewards": "none",
         "reward_weights": [group / (group - 1)],  # turns the group mean into the leave-one-out baseline
         "beta": 0.0,  # the KL is in the reward
+        "epsilon_high": 0.2,  # as epsilon; left unset, Unsloth makes it 0.28 beside "dapo"
         "num_generations": group,
         "gradient_accumulation_steps": accumulation,
         "steps_per_generation": accumulation,  # one generation an update: the ratio is 1 and clipping is inert
@@ -176,8 +177,10 @@ def in_one_sentence(config: TrainConfig, trainer: Any) -> Iterator[None]:
         if not should_reduce_batch_size(error):
             raise
         phase = trainer.reward_funcs[0].phase
-        advice = f"set {smaller(config, phase)}. The run keeps its last checkpoint and goes on from there."
-        raise UsageError(f"Memory ran out while {DOING[phase]}: {advice}") from error
+        advice = smaller(config, phase)
+        kept = "The run keeps its last checkpoint and goes on from there."
+        then = "That is another run: give it a name of its own." if "max_completion_tokens" in advice else kept
+        raise UsageError(f"Memory ran out while {DOING[phase]}: set {advice}. {then}") from error
 
 
 def smaller(config: TrainConfig, phase: str) -> str:

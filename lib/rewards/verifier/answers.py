@@ -1,24 +1,21 @@
-"""What an answer says: a number with its unit, words, a list, tuple, set, interval, union or matrix, or an expression.
-
-This module only reads; whether two answers say the same is `lib.rewards.verifier.equality`. An expression such as `\\sqrt{8}`
-stays text here.
-"""
+"""What an answer says: a number with its unit, words, a list, tuple, set, interval, union or matrix, or an expression, which
+stays text here. Whether two answers say the same is `lib.rewards.verifier.equality`."""
 
 import re
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from lib.rewards.verifier import units
-from lib.rewards.verifier.notation import MAX_LENGTH, clean, closing, without_braces
+from lib.rewards.verifier.notation import clean, closing, without_braces
 
 LARGEST_EXPONENT = 1000  # of ten; beyond it a number is compared as text
 DECIMAL = r"(?:\d+(?:\.\d*)?|\.\d+)"  # of ASCII digits: every pattern below is re.ASCII
-NUMBER = re.compile(rf"([+-]?) ?({DECIMAL})(?: ?(?:\\times|\\cdot|\*) ?10 ?\^ ?\{{? ?([+-]?\d+) ?\}}?|[eE]([+-]?\d+))?", re.A)
+NUMBER = re.compile(rf"({DECIMAL})(?: ?(?:\\times|\\cdot|\*) ?10 ?\^ ?\{{? ?([+-]?\d+) ?\}}?|[eE]([+-]?\d+))?", re.A)
 QUOTIENT = re.compile(
-    rf"([+-]?) ?(?:(?:(\d+) ?)?\\frac\{{ ?(-?{DECIMAL}) ?\}}\{{ ?(-?{DECIMAL}) ?\}}|(?:(\d+) )?({DECIMAL}) ?/ ?({DECIMAL}))", re.A
+    rf"(?:(?:(\d+) ?)?\\frac\{{ ?(-?{DECIMAL}) ?\}}\{{ ?(-?{DECIMAL}) ?\}}|(?:(\d+) )?({DECIMAL}) ?/ ?({DECIMAL}))", re.A
 )
-REPEATING = re.compile(r"([+-]?)(\d*)\.(\d*)\\overline ?\{ ?(\d+) ?\}", re.A)
-POWER_OF_TEN = re.compile(r"([+-]?)10 ?\^ ?\{? ?([+-]?\d+) ?\}?", re.A)
+REPEATING = re.compile(r"(\d*)\.(\d*)\\overline ?\{ ?(\d+) ?\}", re.A)
+POWER_OF_TEN = re.compile(r"10 ?\^ ?\{? ?([+-]?\d+) ?\}?", re.A)
 THOUSANDS = re.compile(r"(?<![\d.,(\[{])\d{1,3}(?:,\d{3})+(?![\d)\]}]|,\d|\\\})", re.A)
 NAME = re.compile(r"\([a-z](?:, ?[a-z])+\)|\|[A-Z]{2}\||(?:\\angle ?)?[A-Z]{1,3}|[A-Za-df-hj-z]|\\(?!pi)[a-z]+|\\text\{[^{}]*\}")
 NAMED = re.compile(rf"(?:{NAME.pattern})(?:_(?:\w|\{{\w+\}}))?'*(?:\(\w+(?:, ?\w+)*\))? ?")
@@ -27,16 +24,13 @@ OR = re.compile(r"\\text ?\{ ?,? ?(?:and|or) ?,? ?\}|(?<![A-Za-z\\])(?:and|or)(?
 BRACKETS = {"(": "(", "[": "[", r"\{": "{", r"\langle": "(", ")": ")", "]": "]", r"\}": "}", r"\rangle": ")"}
 BUILDER = re.compile(r"\\\{ ?[a-z] ?(?:\\in ?\\mathbb\{R\} ?)?(?:\\mid|[|:]) ?([^|:]*?) ?\\\}")  # {x | x > 2}
 MATRIX = re.compile(r"\\begin ?\{([pbB]?matrix|array)\}(?:\{[lcr| ]*\})?(.*)\\end ?\{\1\}")
-
 # What Math-Verify is given consists of these alone: other commands it may drop or multiply, which would change an answer
-COMMAND = re.compile(
-    r"frac|sqrt|pi|cdot|times|infty|pm|mp|le|ge|ne|cup|cap|setminus|in|emptyset|mathbb|binom|circ|overline|sin|"
-    r"cos|tan|cot|sec|csc|arcsin|arccos|arctan|sinh|cosh|tanh|log|ln|exp|max|min|gcd|lcm|det|lfloor|rfloor|"
-    r"lceil|rceil|alpha|beta|gamma|delta|epsilon|theta|lambda|mu|nu|rho|sigma|tau|phi|psi|omega|Delta|Gamma|"
-    r"Omega|Theta|Phi|Sigma|varphi|sum|prod|int|lim|to|begin|end"
-    r"|hbar|ell|eta|kappa|xi|zeta|chi|varepsilon|Lambda|Psi"
-)
-ENVIRONMENTS = {"vmatrix"}
+COMMANDS = """
+frac sqrt pi cdot times infty pm mp le ge ne cup cap setminus in emptyset mathbb binom circ overline sin cos tan cot sec csc arcsin
+arccos arctan sinh cosh tanh log ln exp max min gcd lcm det lfloor rfloor lceil rceil alpha beta gamma delta epsilon theta lambda
+mu nu rho sigma tau phi psi omega Delta Gamma Omega Theta Phi Sigma varphi sum prod int lim to begin end hbar ell eta kappa xi zeta
+chi varepsilon Lambda Psi
+"""
 PLAIN = re.compile(r"(?:\\[A-Za-z]++|\\[{}\\]|[A-Za-z0-9 +\-*/^_=<>!|.,()\[\]{}&])+")
 STRAY = re.compile(r"[\d.] +[\d.]|\d ?_|(?<![\\A-Za-z])[A-Za-z]{4}")  # numbers side by side, bare words
 # Towers of powers, huge exponents and factorials never end to evaluate
@@ -61,11 +55,6 @@ class Leaf:
     words: str | None = None
     sides: tuple[str, ...] = ()  # of an equation that names nothing, such as 2+3=5
 
-    @property
-    def whole(self) -> str:
-        """The value with its name."""
-        return f"{self.name}={self.latex}" if self.name else self.latex
-
 
 @dataclass(frozen=True)
 class Group:
@@ -81,9 +70,7 @@ Node = Leaf | Group
 
 
 def read(text: str, strict: bool = False) -> Node:
-    """What an answer says; raises Unreadable for an empty one, a too long one, and one that says nothing."""
-    if len(text) > MAX_LENGTH:
-        raise Unreadable("too long")
+    """What an answer says; raises Unreadable for an empty one, and one that says nothing."""
     text = clean(text)
     if closing(f"({text})", 0) != len(text) + 1:
         raise Unreadable("brackets that do not match")
@@ -92,14 +79,12 @@ def read(text: str, strict: bool = False) -> Node:
 
 def refuse(latex: str) -> None:
     """Raises Unreadable for what Math-Verify must not be given: unknown commands, stray digits, towers and factorials."""
-    unknown = [name for name in re.findall(r"\\([A-Za-z]+)", latex) if not COMMAND.fullmatch(name)]
-    environments = set(re.findall(r"\\(?:begin|end) ?\{([^{}]*)\}", latex)) - ENVIRONMENTS
-    if unknown or environments or not PLAIN.fullmatch(latex) or STRAY.search(latex):
+    unknown = set(re.findall(r"\\([A-Za-z]+)", latex)) - set(COMMANDS.split())
+    environments = set(re.findall(r"\\(?:begin|end) ?\{([^{}]*)\}", latex)) - {"vmatrix"}
+    # of a chain of equations, it may read the last alone
+    is_chain = latex.count("=") > 1 and not re.search(r"\\(?:sum|prod)(?![A-Za-z])", latex)
+    if unknown or environments or is_chain or not PLAIN.fullmatch(latex) or STRAY.search(latex) or BOMB.search(latex):
         raise Unreadable(f"not plain mathematics: {latex[:40]}")
-    if latex.count("=") > 1 and not re.search(r"\\(?:sum|prod)(?![A-Za-z])", latex):
-        raise Unreadable("a chain of equations, of which Math-Verify may read the last alone")
-    if BOMB.search(latex):
-        raise Unreadable("too large to evaluate")
 
 
 def _node(text: str, strict: bool, top: bool = False) -> Node:
@@ -117,11 +102,16 @@ def _node(text: str, strict: bool, top: bool = False) -> Node:
     if top:
         text = OR.sub(",", _without_thousands(text))
     if matrix := MATRIX.fullmatch(text):
-        return _matrix(matrix, text, strict)
+        rows = [row.split("&") for row in matrix[2].strip().removesuffix(r"\\").split(r"\\")]
+        if len({len(row) for row in rows}) != 1:
+            raise Unreadable("a matrix with rows of different lengths")
+        return Group(f"matrix {len(rows)}x{len(rows[0])}", tuple(_node(cell, strict) for row in rows for cell in row), text)
     if len(parts := _split(text, r"\\cup(?![A-Za-z])")) > 1:
         return Group("union", tuple(_node(part, strict) for part in parts), text)
     if len(parts := [part for part in _split(text, ",") if part]) > 1:
-        return Group("list", _items(parts, strict), text)
+        nodes = [_node(part, strict) for part in parts]
+        lists = [node.items if isinstance(node, Group) and node.kind == "list" else (node,) for node in nodes]  # 1 ± 2 is two
+        return Group("list", tuple(item for items in lists for item in items), text)
     if len(parts := _split(text, ":")) > 1:
         return Group("ratio", tuple(_node(part, strict) for part in parts), text)
     if group := _brackets(text, strict):
@@ -131,22 +121,10 @@ def _node(text: str, strict: bool, top: bool = False) -> Node:
     return _leaf(text, strict)
 
 
-def _items(parts: list[str], strict: bool) -> tuple[Node, ...]:
-    """The values of a list; `x=1 ± 2` inside one counts as two."""
-    nodes = [_node(part, strict) for part in parts]
-    return tuple(n for node in nodes for n in (node.items if isinstance(node, Group) and node.kind == "list" else [node]))
-
-
 def _brackets(text: str, strict: bool) -> Node | None:
     """The tuple, interval or set that a text is as a whole; what stands alone in brackets is just itself."""
-    opening = re.match(r"\(|\[|\\\{|\\langle", text)
-    end = closing(text, opening.start() + (opening.group() == r"\{")) if opening else -1
-    if opening and opening.group() == r"\{":
-        end = closing(text, 0)
-    if not opening or end != len(text) - 1:
-        return None
-    last = re.search(r"\)$|\]$|\\\}$|\\rangle$", text)
-    if last is None:
+    opening, last = re.match(r"\(|\[|\\\{|\\langle", text), re.search(r"\)$|\]$|\\\}$|\\rangle$", text)
+    if not opening or not last or closing(text, 0) != len(text) - 1:
         return None
     inner, kind = text[opening.end() : last.start()], BRACKETS[opening.group()] + BRACKETS[last.group()]
     if ", " in inner:
@@ -158,16 +136,7 @@ def _brackets(text: str, strict: bool) -> Node | None:
         return _node(inner, strict)
     if kind in ("{)", "(}", "{]", "[}") or (kind in ("(]", "[)") and len(parts) != 2):
         raise Unreadable("brackets that do not fit")
-    items = tuple(_node(part, strict) for part in parts)
-    return Group("set" if kind == "{}" else kind, items, text)
-
-
-def _matrix(match: re.Match, text: str, strict: bool) -> Group:
-    rows = [row.split("&") for row in match.group(2).strip().removesuffix(r"\\").split(r"\\")]
-    if len({len(row) for row in rows}) != 1:
-        raise Unreadable("a matrix with rows of different lengths")
-    cells = tuple(_node(cell, strict) for row in rows for cell in row)
-    return Group(f"matrix {len(rows)}x{len(rows[0])}", cells, text)
+    return Group("set" if kind == "{}" else kind, tuple(_node(part, strict) for part in parts), text)
 
 
 def _without_thousands(text: str) -> str:
@@ -201,7 +170,7 @@ def _leaf(text: str, strict: bool) -> Node:
     text, unit = units.split(text, strict)
     if words := _words(text):
         return Leaf(text, words=words)
-    number, is_decimal = plain_number(text)
+    number, is_decimal = _plain_number(text)
     if number is None and re.fullmatch(r"[\w ().,?!'-]+", text) and re.search(r"[^\W\d_]{4}", text):  # June 20
         return Leaf(text, words=_key(text))
     return Leaf(text, number, is_decimal, unit=unit)
@@ -221,28 +190,26 @@ def _key(words: str) -> str | None:
     return "".join(c for c in words.casefold() if c.isalnum()) or None
 
 
-def plain_number(text: str) -> tuple[Fraction | None, bool]:
+def _plain_number(text: str) -> tuple[Fraction | None, bool]:
     """(exact value of a number written as such, whether it is a decimal): `-3`, `.5`, `1/3`, `2\\frac{1}{2}`, `4.5e33`."""
     if (inner := re.fullmatch(r"\((.*)\)", text)) and "(" not in inner[1]:
         text = inner[1].strip()
+    is_negative, text = text.startswith("-"), re.sub(r"^[+-] ?", "", text)
+    value, is_decimal = None, False
     if match := NUMBER.fullmatch(text):
-        sign, digits, *exponents = match.groups()
-        exponent = int(next((e for e in exponents if e), "0"))
+        exponent = int(match[2] or match[3] or 0)
         if abs(exponent) > LARGEST_EXPONENT:
             raise Unreadable("too large to evaluate")
-        return Fraction(f"{sign}{digits}e{exponent}"), "." in digits
-    if (match := POWER_OF_TEN.fullmatch(text)) and abs(int(match[2])) <= LARGEST_EXPONENT:
-        return Fraction(f"{match[1]}1e{match[2]}"), False
-    if match := REPEATING.fullmatch(text):
-        sign, whole, digits, period = match.groups()
-        value = Fraction(int(whole + digits + period or 0) - int(whole + digits or 0), (10 ** len(period) - 1) * 10 ** len(digits))
-        return (-value if sign == "-" else value), False
-    if match := QUOTIENT.fullmatch(text):
-        sign, *latex, whole, above, below = match.groups()
-        whole, above, below = (whole, above, below) if above else latex
-        above, below = Fraction(above), Fraction(below)
-        if below == 0 or (whole and not 0 <= above < below):
-            return None, False
-        value = int(whole or 0) + above / below
-        return (-value if sign == "-" else value), False
-    return None, False
+        value, is_decimal = Fraction(f"{match[1]}e{exponent}"), "." in match[1]
+    elif (match := POWER_OF_TEN.fullmatch(text)) and abs(int(match[1])) <= LARGEST_EXPONENT:
+        value = Fraction(f"1e{match[1]}")
+    elif match := REPEATING.fullmatch(text):
+        whole, digits, period = match.groups()
+        nines = (10 ** len(period) - 1) * 10 ** len(digits)
+        value = Fraction(int(whole + digits + period) - int(whole + digits or 0), nines)
+    elif match := QUOTIENT.fullmatch(text):
+        whole, *parts = match.groups()[3:] if match[5] else match.groups()[:3]
+        above, below = map(Fraction, parts)
+        if below != 0 and (not whole or 0 <= above < below):
+            value = int(whole or 0) + above / below
+    return -value if is_negative and value is not None else value, is_decimal

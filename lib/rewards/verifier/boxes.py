@@ -1,4 +1,4 @@
-"""Where a completion puts its answer: the balanced `\\boxed{…}` in it. What is in a box is read by `lib.rewards.verifier.answers`."""
+"""Where a completion puts its answer: the balanced `\\boxed{…}` in it. What a box says is `lib.rewards.verifier.answers`."""
 
 import re
 from typing import NamedTuple
@@ -16,9 +16,7 @@ class Box(NamedTuple):
 
 def boxes(text: str) -> list[Box]:
     """Every balanced, outermost `\\boxed{…}`, in order, `\\fbox{…}` and TeX's `\\boxed 2` too; an unclosed one counts for nothing.
-
-    One pass, in time and memory linear in the text. Escaped braces, as in `\\boxed{\\{1, 2\\}}`, are text.
-    """
+    One pass, in time and memory linear in the text. Escaped braces, as in `\\boxed{\\{1, 2\\}}`, are text."""
     opened: list[int] = []  # where open boxes start, -1 for a plain brace
     found: list[Box] = []
     for match in TOKEN.finditer(text):

@@ -1,15 +1,11 @@
-"""When do two answers say the same? Structure and plain numbers are compared here, exactly, in microseconds.
-
-Expressions such as `\\sqrt{8}` are compared by a function that the caller passes in (SymPy in a worker process,
-`lib.rewards.verifier.mathverify`), or are left undecided.
-"""
+"""When do two answers say the same? Structure and plain numbers are compared here, exactly, in microseconds. Expressions such as
+`\\sqrt{8}` are left undecided, or to a function of the caller's (SymPy in a worker, `lib.rewards.verifier.mathverify`)."""
 
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from lib.rewards.verifier import units
 from lib.rewards.verifier.answers import Group, Leaf, Node, Unreadable, read, refuse
 from lib.rewards.verifier.notation import MAX_LENGTH, clean
 
@@ -19,11 +15,9 @@ Decide = Callable[[str, str], bool]  # gold and answer as LaTeX that `refuse` le
 
 
 def equal(gold: str, answer: str, strict: bool, decide: Decide | None = None) -> bool | None:
-    """Whether two answers say the same; None where only `decide` could tell and there is none.
-
+    """Whether two answers say the same; None where only `decide` could tell and there is none. Raises Unreadable.
     Strict: a gold that is a plain number wants a number (not `3+4`), units must be known ones, brackets must be right.
-    Lenient: any expression of the same value, any words as a unit, a tuple without its brackets. Raises Unreadable.
-    """
+    Lenient: any expression of the same value, any words as a unit, a tuple without its brackets."""
     if max(len(gold), len(answer)) > MAX_LENGTH:
         raise Unreadable("too long")
     if clean(gold) == clean(answer) and clean(answer):
@@ -33,7 +27,8 @@ def equal(gold: str, answer: str, strict: bool, decide: Decide | None = None) ->
 
 def close(one: Fraction, other: Fraction) -> bool:
     """Whether two numbers agree to about six digits, and no decimal can say one of them exactly, such as 1/3."""
-    return abs(one - other) <= CLOSE * max(abs(one), abs(other)) and not (_is_decimal(one) and _is_decimal(other))
+    exact = all(pow(10, n.denominator.bit_length(), n.denominator) == 0 for n in (one, other))  # they divide a power of ten
+    return abs(one - other) <= CLOSE * max(abs(one), abs(other)) and not exact
 
 
 @dataclass(frozen=True)
@@ -61,17 +56,15 @@ class _Comparison:
             return False
         if kinds in ({"list"}, {"set"}, {"union"}, {"list", "set"}, {"list", "union"}):
             return self.any_order(gold.items, answer.items)
-        if len(kinds) == 1:
-            return self.in_order(gold.items, answer.items)
         named = any(all(isinstance(item, Leaf) and item.name for item in group.items) for group in (gold, answer))
         may_be_vectors = kinds <= {"()", "list", f"matrix 1x{size}", f"matrix {size}x1"} and kinds & {"()", "list"}
-        if may_be_vectors and (not self.strict or (kinds == {"()", "list"} and named)):
-            return self.in_order(_by_name(gold), _by_name(answer))
-        return False
-
-    def in_order(self, golds: Sequence[Node], answers: Sequence[Node]) -> bool | None:
-        """Each value against the one in its place."""
-        return _all(self.nodes(gold, answer) for gold, answer in zip(golds, answers, strict=True))
+        if len(kinds) == 1:
+            golds, answers = list(gold.items), list(answer.items)
+        elif may_be_vectors and (not self.strict or (kinds == {"()", "list"} and named)):
+            golds, answers = _by_name(gold), _by_name(answer)
+        else:
+            return False
+        return _all(self.nodes(g, a) for g, a in zip(golds, answers, strict=True))
 
     def any_order(self, golds: Sequence[Node], answers: Sequence[Node]) -> bool | None:
         """Each value of the gold against those of the answer that are left."""
@@ -92,13 +85,15 @@ class _Comparison:
             return (gold.words or _letter(gold)) == (answer.words or _letter(answer))
         if _letter(gold) and _letter(answer):
             return gold.latex == answer.latex
-        if gold.name and answer.name and gold.name != answer.name or units.conflict(gold.unit, answer.unit):
+        if gold.name and answer.name and gold.name != answer.name:
             return False
+        if gold.unit and answer.unit and gold.unit != answer.unit and "?" not in gold.unit + answer.unit:
+            return False  # words that are no known unit exclude nothing
         if answer.sides and not gold.sides and not gold.name:
             # lenient alone, and each side must be the value
             return False if self.strict else _all(self.nodes(gold, read(side)) for side in answer.sides)
         if answer.sides or gold.sides:
-            return self.ask(gold.whole, answer.whole)
+            return self.ask(*(f"{leaf.name}={leaf.latex}" if leaf.name else leaf.latex for leaf in (gold, answer)))
         if gold.number is not None and answer.number is not None:
             return gold.number == answer.number or (gold.is_decimal != answer.is_decimal and close(gold.number, answer.number))
         if self.strict and gold.number is not None:
@@ -130,8 +125,3 @@ def _by_name(group: Group) -> list[Node]:
     if len(names) < len(group.items):
         return list(group.items)
     return [group.items[i] for i in sorted(range(len(names)), key=names.__getitem__)]
-
-
-def _is_decimal(number: Fraction) -> bool:
-    """Whether a decimal can say a number exactly: its denominator divides a power of ten."""
-    return 10 ** number.denominator.bit_length() % number.denominator == 0

@@ -1,8 +1,5 @@
-"""One spelling for answers: unicode, styling, shorthand and Python notation all become the same plain LaTeX.
-
-Text in, text out; what an answer means is `lib.rewards.verifier.answers`. Nothing here evaluates anything: Python notation is
-parsed into a syntax tree, of which a short list of nodes is written out as LaTeX.
-"""
+"""One spelling for answers: unicode, styling, shorthand and Python notation all become the same plain LaTeX. Nothing is evaluated:
+Python notation is parsed into a syntax tree, of which a short list of nodes is written out."""
 
 import ast
 import math
@@ -10,7 +7,6 @@ import re
 import warnings
 
 MAX_LENGTH = 256  # characters; a longer answer is not worth reading
-
 SYMBOLS = {
     **{"−": "-", "–": "-", "—": "-", "×": r"\times ", "·": r"\cdot ", "⋅": r"\cdot ", "÷": "/", "∕": "/", "∗": "*"},
     **{"π": r"\pi ", "∞": r"\infty ", "θ": r"\theta ", "α": r"\alpha ", "β": r"\beta ", "λ": r"\lambda "},
@@ -19,34 +15,33 @@ SYMBOLS = {
     **{"²": "^2", "³": "^3", "½": r"\frac{1}{2}", "¼": r"\frac{1}{4}", "¾": r"\frac{3}{4}", "′": "'", "’": "'"},
     **dict.fromkeys("\u00a0\u2009\u202f\u2002\u2003\t\n\r", " "),
 }
-# Word-like commands and what they are here; an unknown command stays, and `lib.rewards.verifier.answers.refuse` refuses it
-RENAMED = {
-    **dict.fromkeys(("dfrac", "tfrac", "cfrac"), r"\frac"),
-    **dict.fromkeys(("dbinom", "tbinom"), r"\binom"),
-    **dict.fromkeys(("leq", "leqslant"), r"\le"),
-    **dict.fromkeys(("geq", "geqslant"), r"\ge"),
-    **{"neq": r"\ne", "simeq": r"\approx", "varnothing": r"\emptyset", "degree": r"^\circ", "ast": "*", "div": "/"},
-    **{"lbrace": r"\{", "rbrace": r"\}", "lparen": "(", "rparen": ")", "lbrack": "[", "rbrack": "]"},
-    **{"lvert": "|", "rvert": "|", "vert": "|", "lt": "<", "gt": ">", "land": r"\text{and}", "lor": r"\text{or}"},
-    **{"colon": ":", "dollar": r"\$", "percent": r"\%", "bmod": r"\mod"},
-    **dict.fromkeys(("textrm", "textit", "textbf", "textnormal", "textsf", "texttt", "mbox", "hbox"), r"\text"),
-    **dict.fromkeys(("mathrm", "mathsf", "mathtt", "rm"), r"\text"),
-}
-STYLING = re.compile(
-    r"left|right|middle|[bB]igg?[lr]?|displaystyle|textstyle|(?:no)?limits|mathbf|boldsymbol|bm|mathit|underline|bf|it|mathopen|mathclose"
-)
-SPACING = re.compile(r"q?quad|enspace|(?:thin|med|thick)space|hfill")
+# Each line of commands with what they are here; an unknown one stays, and `lib.rewards.verifier.answers.refuse` refuses it
+RENAMED = r"""
+\frac dfrac tfrac cfrac ; \binom dbinom tbinom ; \le leq leqslant ; \ge geq geqslant ; \ne neq ; \approx simeq ;
+\emptyset varnothing ; ^\circ degree ; * ast ; / div ; : colon ; < lt ; > gt ; \$ dollar ; \% percent ; \mod bmod ;
+\{ lbrace ; \} rbrace ; ( lparen ; ) rparen ; [ lbrack ; ] rbrack ; | lvert rvert vert ; \text{and} land ; \text{or} lor ;
+\text textrm textit textbf textnormal textsf texttt mbox hbox mathrm mathsf mathtt rm
+"""
+SPACING = "quad qquad enspace thinspace medspace thickspace hfill"
+STYLING = """
+left right middle big bigl bigr bigg biggl biggr Big Bigl Bigr Bigg Biggl Biggr displaystyle textstyle limits nolimits
+mathbf boldsymbol bm mathit underline bf it mathopen mathclose
+"""
+COMMANDS = {old: names.split()[0] for names in RENAMED.split(";") for old in names.split()[1:]}
+COMMANDS |= dict.fromkeys(SPACING.split(), " ") | dict.fromkeys(STYLING.split(), "")
 COMMAND = re.compile(r"\\([A-Za-z]+)")
+DOLLAR = re.compile(r"(?<!\\)\$")
 THIN = re.compile(r"(?<=\d)\s*(?:\\[,!; ]|~|\{,\}|\\thinspace(?![A-Za-z]))\s*(?=\d{3}(?!\d))")
 ARGUMENTS = re.compile(r"(\\frac(?![A-Za-z])|\\sqrt(?![A-Za-z\[])|\^)")
 TOKEN = re.compile(r"\\[A-Za-z]+|[0-9A-Za-z]")
 EXPONENT = re.compile(r"\\[A-Za-z]+|[A-Za-z]|-?\d+")
 PYTHON = re.compile(r"\*\*|\b(?:np|numpy|math|sp|sympy)\.|(?<![\\A-Za-z])(?:sqrt|exp|log|ln|pi|a?(?:rc)?(?:sin|cos|tan)h?)\b")
 PYTHON_TEXT = re.compile(r"(?:[A-Za-z][A-Za-z0-9]*+|\d++\.?\d*+(?:[eE][+-]?\d++)?+|\.\d++|[-+*/^(),.\s])++")
-FUNCTIONS = {name: f"\\{name}" for name in ("sin", "cos", "tan", "sinh", "cosh", "tanh", "exp")}
-FUNCTIONS |= {f"arc{name}": f"\\arc{name}" for name in ("sin", "cos", "tan")}
-FUNCTIONS |= {f"a{name}": f"\\arc{name}" for name in ("sin", "cos", "tan")} | {"log": r"\ln", "ln": r"\ln"}
-OPERATORS = {ast.Add: "+", ast.Sub: "-", ast.Mult: r"\cdot "}
+FUNCTIONS = {name: f"\\{name}({{}})" for name in ("sin", "cos", "tan", "sinh", "cosh", "tanh", "exp", "ln")}
+FUNCTIONS |= {f"{a}{name}": f"\\arc{name}({{}})" for name in ("sin", "cos", "tan") for a in ("a", "arc")}
+FUNCTIONS |= {"log": r"\ln({})", "sqrt": r"\sqrt{{{}}}"}
+GREEK = ("pi", "alpha", "beta", "gamma", "delta", "theta", "mu", "omega", "phi", "rho", "sigma", "tau")
+NAMES = {name: f"\\{name} " for name in GREEK} | dict.fromkeys(("inf", "oo"), r"\infty ")
 
 
 def clean(text: str) -> str:
@@ -57,8 +52,9 @@ def clean(text: str) -> str:
     text = re.sub(r"\\(?:text)?color ?\{[a-z]+\}", "", re.sub(r"\\mathbb ([A-Z])", r"\\mathbb{\1}", text))
     text = re.sub(r"(?<!\\)\\[()\[\],;:>\s]|~", " ", text)
     text = text.replace("<=", r"\le ").replace(">=", r"\ge ").replace("!=", r"\ne ")
-    text = COMMAND.sub(_command, text)
-    text = _without_math_dollars(text)
+    text = COMMAND.sub(lambda match: COMMANDS.get(match[1], match[0]), text)
+    # dollars open and close mathematics, but a single one is money
+    text = DOLLAR.sub(r"\\$" if len(DOLLAR.findall(text)) == 1 else " ", text)
     text = re.sub(r"\s+", " ", text).strip(" ;:,").removesuffix("\\\\").removesuffix(".").strip()
     text = re.sub(r"\\log ?_ ?(\w) ?", r"\\log_{\1} ", text)
     return without_braces(with_braces(text))
@@ -66,9 +62,7 @@ def clean(text: str) -> str:
 
 def with_braces(text: str) -> str:
     """The text with braces around every argument of `\\frac` and `\\sqrt` and every exponent: `\\frac12`, `\\sqrt3`, `2^(n+1)`.
-
-    An argument without braces is what TeX takes, one digit, one letter or one command; an exponent is a whole number, too.
-    """
+    An argument without braces is what TeX takes, one digit, one letter or one command; an exponent is a whole number, too."""
     match = ARGUMENTS.search(text)
     if match is None:
         return text
@@ -121,58 +115,28 @@ def from_python(text: str) -> str:
 def _latex(node: ast.expr) -> str:
     """A syntax tree as LaTeX; ValueError for anything but numbers, names, arithmetic and known functions."""
     match node:
-        case ast.Constant(value=bool()):
-            raise ValueError
-        case ast.Constant(value=int() | float() as number) if math.isfinite(number):
+        case ast.Constant(value=int() | float() as number) if not isinstance(number, bool) and math.isfinite(number):
             return re.sub(r"e\+?(-?)0*(\d+)$", r"\\cdot 10^{\1\2}", repr(number))
         case ast.Name(id=name) | ast.Attribute(value=ast.Name(id="np" | "numpy" | "math" | "sp" | "sympy"), attr=name):
-            return name if len(name) == 1 else _name(name)
+            if len(name) == 1 or name in NAMES:
+                return NAMES.get(name, name)
         case ast.UnaryOp(op=ast.USub(), operand=inner):
             return f"-{_latex(inner)}"
         case ast.BinOp(left=left, op=ast.Div(), right=right):
             return f"\\frac{{{_latex(left)}}}{{{_latex(right)}}}"
         case ast.BinOp(left=left, op=ast.Pow(), right=right):
-            return f"{_factor(left)}^{{{_latex(right)}}}"
-        case ast.BinOp(left=left, op=operator, right=right) if type(operator) in OPERATORS:
-            is_product = isinstance(operator, ast.Mult)
-            sides = (_factor(left), _factor(right)) if is_product else (_latex(left), _signed(right))
-            return OPERATORS[type(operator)].join(sides)
-        case ast.Call(func=function, args=[argument], keywords=[]):
-            name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
-            if name == "sqrt":
-                return f"\\sqrt{{{_latex(argument)}}}"
-            if name in FUNCTIONS:
-                return f"{FUNCTIONS[name]}({_latex(argument)})"
+            return f"{_part(left)}^{{{_latex(right)}}}"
+        case ast.BinOp(left=left, op=ast.Mult(), right=right):
+            return f"{_part(left)}\\cdot {_part(right)}"
+        case ast.BinOp(left=left, op=ast.Add() | ast.Sub() as operator, right=right):
+            return f"{_latex(left)}{'+' if isinstance(operator, ast.Add) else '-'}{_part(right, of_sum=True)}"
+        case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name), args=[inner], keywords=[]) if name in FUNCTIONS:
+            return FUNCTIONS[name].format(_latex(inner))
     raise ValueError
 
 
-def _factor(node: ast.expr) -> str:
-    """A factor or a base, in parentheses where it is a sum, a sign or a quotient to be raised."""
+def _part(node: ast.expr, of_sum: bool = False) -> str:
+    """A part of a larger expression, in parentheses if it has an operator of its own; a product in a sum needs none."""
     inner = _latex(node)
-    return f"({inner})" if isinstance(node, ast.BinOp | ast.UnaryOp) else inner
-
-
-def _signed(node: ast.expr) -> str:
-    inner = _latex(node)
-    return f"({inner})" if isinstance(node, ast.UnaryOp | ast.BinOp) and not isinstance(node.op, ast.Mult) else inner
-
-
-def _name(name: str) -> str:
-    if name in ("inf", "oo"):
-        return r"\infty "
-    if name not in ("pi", "alpha", "beta", "gamma", "delta", "theta", "mu", "omega", "phi", "rho", "sigma", "tau"):
-        raise ValueError
-    return f"\\{name} "
-
-
-def _command(match: re.Match) -> str:
-    name = match.group(1)
-    if STYLING.fullmatch(name) or SPACING.fullmatch(name):
-        return " " if SPACING.fullmatch(name) else ""
-    return RENAMED.get(name, match.group())
-
-
-def _without_math_dollars(text: str) -> str:
-    """Drops the dollars that open and close mathematics; a single one is money, and becomes `\\$`."""
-    dollars = re.findall(r"(?<!\\)\$", text)
-    return re.sub(r"(?<!\\)\$", r"\\$" if len(dollars) == 1 else " ", text)
+    is_whole = not isinstance(node, ast.BinOp | ast.UnaryOp) or (of_sum and isinstance(node.op, ast.Mult))
+    return inner if is_whole else f"({inner})"

@@ -1,8 +1,6 @@
-"""Units and other words that stand beside a number: `5\\text{ cm}`, `90^\\circ`, `10\\%`, `\\$18`, `1010_2`.
-
-A unit may be left out, but it may not be another one. The percent sign is a unit like any other: 10% is 10, never 0.1, so that
-no answer is right for two golds. There is no conversion: 2 m is not 200 cm.
-"""
+"""Units and other words beside a number: `5\\text{ cm}`, `90^\\circ`, `10\\%`, `\\$18`, `1010_2`. A unit may be left out, but it
+may not be another one. The percent sign is a unit like any other: 10% is 10, never 0.1, so that no answer is right for two golds.
+There is no conversion: 2 m is not 200 cm."""
 
 import re
 
@@ -18,10 +16,9 @@ KNOWN = {word: names.split()[0] for names in UNITS.split("|") for word in names.
 LETTERS = {unit for unit in KNOWN if len(unit) == 1 and unit.isalpha()}  # variables, unless they are set as text
 # Words that change what an answer says, so that they are no unit; digits do too
 MEANINGFUL = re.compile(
-    r"\b(?:or|and|not|nor|either|neither|if|than|then|more|less|least|most|about|around|approximately|between|to|but|"
-    r"except|maybe|possibly|perhaps|zero|one|two|three|four|five|six|seven|eight|nine|ten|hundred|thousand|"
-    r"million|billion|trillion|dozen|half|third|quarter|twice|double|\d)\b|\d",
-    re.I,
+    r"(?i)\b(?:or|and|not|nor|either|neither|if|than|then|more|less|least|most|about|around|approximately|between|to|but|except|maybe|"
+    r"possibly|perhaps|zero|one|two|three|four|five|six|seven|eight|nine|ten|hundred|thousand|million|billion|trillion|dozen|half|"
+    r"third|quarter|twice|double|\d)\b|\d"
 )
 DEGREE = re.compile(r"\^ ?\{? ?\\circ ?\}? ?(?:\\text ?\{ ?([CF]) ?\}|([CF]))?$")
 INSIDE = r"\\text ?\{((?:[^{}]|\{[^{}]*+\})*+)\} ?(\^ ?\{?[23]\}?)?"
@@ -46,8 +43,9 @@ def split(text: str, strict: bool) -> tuple[str, str | None]:
     if (match := TEXT.search(text)) and match.start():
         words, power, per, per_power = (part and re.sub("[{}]", "", part) for part in match.groups())
         unit = _spelling(words, power, as_text=True)
-        unit = unit and per is not None and f"{unit}/{_spelling(per, per_power, as_text=True)}" or unit
-        if unit and ("?" not in unit or not strict) and not MEANINGFUL.search(re.sub(r"\^ ?-?[1-3]", "", words)):
+        if per is not None:
+            unit += "/" + _spelling(per, per_power, as_text=True)
+        if ("?" not in unit or not strict) and not MEANINGFUL.search(re.sub(r"\^ ?-?[1-3]", "", words)):
             return text[: match.start()].strip(), unit
     if (match := WORD.search(text)) and re.search(r"\d", text[: match.start() + 1]):
         unit = _spelling(match[1], match[2], as_text=False)
@@ -57,24 +55,16 @@ def split(text: str, strict: bool) -> tuple[str, str | None]:
     return text, None
 
 
-def conflict(gold: str | None, answer: str | None) -> bool:
-    """Whether two units exclude each other. Words that are no known unit exclude nothing."""
-    if gold is None or answer is None:
-        return False
-    return gold != answer and "?" not in gold + answer
-
-
 def _spelling(words: str, power: str | None, as_text: bool) -> str:
     """One spelling of a unit, such as `cm^2` or `km/h`; unknown words come with a question mark."""
-    parts = [_one(part, as_text) for part in re.split(r"/|\bper\b", words.lower().strip(" ."))]
+    parts = []
+    for part in re.split(r"/|\bper\b", words.lower().strip(" .")):
+        split = [word.partition("^") for word in part.strip(" .").split()]
+        names = [KNOWN.get(word) or KNOWN.get(word.removesuffix("s")) for word, _, _ in split]
+        known = [f"{name}{caret}{exponent}" for name, (_, caret, exponent) in zip(names, split, strict=True) if name]
+        if not known or None in names or (not as_text and len(known) == 1 and part.strip(" .") in LETTERS):
+            parts.append("?" + part.strip())
+        else:
+            square = "^2" if "sq" in known else "^3" if "cu" in known else ""
+            parts.append(" ".join(name for name in known if name not in ("sq", "cu")) + square)
     return "/".join(parts) + ("^" + re.sub(r"\D", "", power) if power else "")
-
-
-def _one(words: str, as_text: bool) -> str:
-    split = [word.partition("^") for word in words.strip(" .").split()]
-    names = [KNOWN.get(word) or KNOWN.get(word.removesuffix("s")) for word, _, _ in split]
-    known = [f"{name}{caret}{power}" for name, (_, caret, power) in zip(names, split, strict=True) if name]
-    if not known or None in names or (not as_text and len(known) == 1 and words.strip(" .") in LETTERS):
-        return "?" + words.strip()
-    power = "^2" if "sq" in known else "^3" if "cu" in known else ""
-    return " ".join(word for word in known if word not in ("sq", "cu")) + power

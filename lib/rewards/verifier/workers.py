@@ -1,9 +1,6 @@
-"""A pool of worker processes that can be killed: each item has its own deadline, and its failure is its alone.
-
-Workers are spawned, never forked, because the parent may hold CUDA or threads. They do not import the parent's main module, so that
-a script without a main guard and a notebook are not run again. They start when they are first needed. A deadline runs from the
-moment in which a worker takes the item.
-"""
+"""A pool of worker processes that can be killed: each item has its own deadline, and its failure is its alone. Workers are spawned,
+never forked, because the parent may hold CUDA or threads. They do not import the parent's main module, so that a script without a
+main guard and a notebook are not run again. A deadline runs from the moment in which a worker takes the item."""
 
 import atexit
 import contextlib
@@ -57,9 +54,7 @@ def cores() -> int:
 
 def run(function: Callable[..., object], items: Sequence[tuple], deadline: float = DEADLINE) -> list[object]:
     """What `function(*item)` returns for each item, or `timeout` or `crash`; the function is importable by name.
-
-    Can be called from any thread. An item whose worker dies is a crash; what a broken pool left undone is tried once more.
-    """
+    Can be called from any thread. An item whose worker dies is a crash; what a broken pool left undone is tried once more."""
     results: dict[int, object] = {}
     for _ in range(ATTEMPTS):
         left = [i for i in range(len(items)) if i not in results]
