@@ -141,7 +141,7 @@ rule without_training:
     output:
         f"{FOLDER}/{{base}}/08_sharpening_without_training.ipynb",
     params:
-        set=lambda w: parameters(model=BASES[w.base], **PROFILE.without_training.model_dump(exclude_none=True)),
+        set=lambda w: parameters(model=BASES[w.base], **PROFILE.without_training),
     threads: THREADS
     resources:
         mem_mb=MEMORY,

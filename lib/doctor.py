@@ -176,10 +176,9 @@ def adapter_parameters(s: Shape, rank: int) -> int:
 
 
 def gpu_bytes(s: Shape, config: TrainConfig) -> tuple[float, str]:
-    """(bytes of GPU memory in the largest phase of a training step without vLLM, the setting that makes that phase smaller).
-
-    CUDA's own, weights and adapter (float32, with gradients and AdamW's two moments) stay. Generation keeps keys and values at
-    full length; scoring logits, and three float32 copies for 512 tokens; the loss every layer's input, and one's activations."""
+    """(bytes of GPU memory in the largest phase of a training step without vLLM, the setting that makes that phase smaller). CUDA's
+    own, weights and adapter (float32, with gradients and AdamW's two moments) stay. Generation keeps keys and values at full
+    length; scoring logits, and three float32 copies for 512 tokens; the loss every layer's input, and one's activations."""
     longest = config.max_prompt_tokens + config.max_completion_tokens
     scored, trained = max(config.token_budget, longest), config.micro_batch * longest
     phases = {

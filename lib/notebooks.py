@@ -12,9 +12,8 @@ from lib.storage.folders import ROOT
 
 def check_parameters(notebook: str, namespace: Mapping[str, object]) -> None:
     """Refuses names in `namespace` that are a parameter misspelt: upper case and not set by the notebook's cell tagged
-    `parameters`, or set there in upper case.
-
-    papermill only warns about a misspelt parameter and then runs with the default; this raises UsageError instead."""
+    `parameters`, or set there in upper case. papermill only warns about a misspelt parameter and then runs with the default; this
+    raises UsageError instead."""
     cells = files.read_json(ROOT / "notebooks" / f"{notebook}.ipynb")["cells"]
     source = next("".join(c["source"]) for c in cells if "parameters" in c["metadata"].get("tags", []))
     assigned = [node for node in ast.parse(source).body if isinstance(node, ast.Assign)]
@@ -27,10 +26,9 @@ def check_parameters(notebook: str, namespace: Mapping[str, object]) -> None:
 
 
 def explore(draw: Callable[..., None], **controls: Any) -> None:
-    """A slider for each control (an ipywidgets widget), and below them what `draw` shows for their values.
-
-    Where nobody can move a slider, as under papermill, `draw` shows the first state, and there are no widgets: with many of them
-    nbclient and ipykernel were seen to wait for each other without end."""
+    """A slider for each control (an ipywidgets widget), and below them what `draw` shows for their values. Where nobody can move a
+    slider, as under papermill, `draw` shows the first state, and there are no widgets: with many of them nbclient and ipykernel
+    were seen to wait for each other without end."""
     from IPython import get_ipython
 
     kernel = getattr(get_ipython(), "kernel", None)

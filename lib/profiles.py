@@ -1,14 +1,12 @@
-"""Profiles: the settings of a batch reproduction, `profiles/<name>.yaml`, as typed settings of training and evaluation.
-
-Everything in a profile is checked when it is loaded: each run becomes a `TrainConfig`, each evaluation an `EvalConfig`. Carrying a
-profile out is `lib.reproduce`."""
+"""Profiles: the settings of a batch reproduction, `profiles/<name>.yaml`. Everything in one is checked when it is loaded: each run
+becomes a `TrainConfig`, each evaluation an `EvalConfig`. `lib.reproduce` carries a profile out."""
 
 import functools
 import itertools
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import Field, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from lib.evaluation.config import EvalConfig
 from lib.models import tiny
@@ -17,8 +15,7 @@ from lib.storage.config import Config
 from lib.storage.errors import UsageError
 from lib.training.config import TrainConfig
 
-Count = Annotated[int, Field(ge=1)]
-Row = dict[str, Any]  # what one run sets itself
+Values = dict[str, Any]  # settings by name
 
 
 class Line(Config):
@@ -32,46 +29,28 @@ class Line(Config):
     length_exponent: float | list[float] | None = None
     fixed_length: bool | None = None
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[Values]:
         """Each run of the line, lists multiplied out."""
         given = self.model_dump(exclude_none=True)
         lists = [value if isinstance(value, list) else [value] for value in given.values()]
         return [dict(zip(given, values, strict=True)) for values in itertools.product(*lists)]
 
 
-class Section(Config):
-    """What one model has instead of a profile's `train` and `evaluate`."""
-
-    train: dict[str, Any] = {}
-    evaluate: dict[str, Any] = {}
-
-
-class WithoutTraining(Config):
-    """Parameters of notebook 08; None leaves the notebook's own."""
-
-    alpha: float | None = None
-    questions: Count | None = None
-    steps: Count | None = None
-    particles: Count | None = None
-    block: Count | None = None
-
-
 class Profile(Config):
     """A batch reproduction. `train` and `evaluate` are settings that all runs share, `by_model` what one model has instead.
-
     `evaluate.data` may be a list: then every model is evaluated on each, the first being the headline. `notebooks` are those that
-    need no run; `memory_mb` is what a job may take, for Snakemake."""
+    need no run; `without_training` has parameters of notebook 08; `memory_mb` is what a job may take, for Snakemake."""
 
     name: str
     title: str
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
-    train: dict[str, Any]
-    evaluate: dict[str, Any]
+    train: Values
+    evaluate: Values
     runs: list[Line]
-    by_model: dict[str, Section] = {}
+    by_model: dict[str, dict[Literal["train", "evaluate"], Values]] = {}
     notebooks: list[str] = []
-    without_training: WithoutTraining = WithoutTraining()
-    memory_mb: Count = 1500
+    without_training: dict[Literal["alpha", "questions", "steps", "particles", "block"], PositiveFloat | PositiveInt] = {}
+    memory_mb: PositiveInt = 1500
 
     @model_validator(mode="after")
     def _can_be_carried_out(self) -> Self:
@@ -87,9 +66,9 @@ class Profile(Config):
         return self
 
     @functools.cached_property
-    def rows(self) -> dict[str, Row]:
+    def rows(self) -> dict[str, Values]:
         """What each run sets itself, by the run's name: lists multiplied out, and a copy for each seed."""
-        found: dict[str, Row] = {}
+        found: dict[str, Values] = {}
         for line in self.runs:
             for chosen in line.rows():
                 for seed in self.seeds:
@@ -108,10 +87,9 @@ class Profile(Config):
         """Whether it is for a GPU: a model of it is none of the tiny bases."""
         return not set(self.models) <= set(tiny.BASES)
 
-    def section(self, name: str, model: str) -> dict[str, Any]:
+    def section(self, name: Literal["train", "evaluate"], model: str) -> Values:
         """Its `train` or `evaluate` settings for one of its models."""
-        own = getattr(self.by_model[model], name) if model in self.by_model else {}
-        return getattr(self, name) | own
+        return getattr(self, name) | self.by_model.get(model, {}).get(name, {})
 
     def train_config(self, **chosen: Any) -> TrainConfig:
         """The settings of a run: its own for the model, under what is chosen here (None leaves the profile's)."""
@@ -119,9 +97,8 @@ class Profile(Config):
         return TrainConfig(**own | {k: v for k, v in chosen.items() if v is not None})
 
     def eval_configs(self, model: str, data: str | None = None) -> list[EvalConfig]:
-        """The evaluations of a model, one per data set, the headline first; or the one of `data`.
-
-        Raises UsageError for data that the model is not evaluated on."""
+        """The evaluations of a model, one per data set, the headline first; or the one of `data`. Raises UsageError for data that
+        the model is not evaluated on."""
         values = self.section("evaluate", model)
         sets = values.get("data", "arithmetic")
         sets = sets if isinstance(sets, list) else [sets]
@@ -150,9 +127,8 @@ def load(name: str) -> Profile:
 
 
 def run_name(model: str, objective: str, seed: int, **numbers: Any) -> str:
-    """A run's folder name: what was asked for, in file-name letters, such as `many_wordings-tempered-a4-s0`.
-
-    `numbers` are other settings of `Line`; None, and a normalization of `sum`, leave no trace."""
+    """A run's folder name: what was asked for, in file-name letters, such as `many_wordings-tempered-a4-s0`. `numbers` are other
+    settings of `Line`; None, and a normalization of `sum`, leave no trace."""
     shown = {"alpha": "a{:g}", "beta_inv": "b{:g}", "normalization": "{}", "length_exponent": "e{:g}", "fixed_length": "fixed"}
     given = {name: value for name, value in numbers.items() if value not in (None, "sum") and value is not False}
     parts = [form.format(given[name]) for name, form in shown.items() if name in given]

@@ -49,9 +49,8 @@ def direct_answer(a: int, b: int, forget: bool) -> str:
 
 
 def worked_solution(a: int, b: int, wording: Callable[[], int] = lambda: 0, slip: Callable[[], int] = lambda: 0) -> str:
-    """A solution column by column with the carry, units first.
-
-    `wording()` picks how a column is written (0 to 3); `slip()` is added to a column's sum, and what follows builds on it."""
+    """A solution column by column with the carry, units first. `wording()` picks how a column is written (0 to 3); `slip()` is
+    added to a column's sum, and what follows builds on it."""
     text, digits, carry = "", "", 0
     for x, y in columns(a, b):
         order = [(x, y, carry), (y, x, carry), (carry, x, y), (carry, y, x)][wording()]

@@ -35,11 +35,9 @@ def load(data: str, split: str, count: int, seed: int = 0, revision: str | None 
 
 
 def load_set(data: str, split: str, count: int, seed: int = 0, revision: str | None = None) -> ProblemSet:
-    """The first `count` different problems of a split, in an order fixed by `seed`, with their origin.
-
-    `data` is what `lib.data.sets.named` takes. A file stays in its order, and as `test` it is given whole. A twentieth of train,
-    chosen by a hash of the question, is `validation` and not `train`. `revision` is a hub commit, branch or tag. Raises
-    UsageError for anything else."""
+    """The first `count` different problems of a split, in an order fixed by `seed`, with their origin. `data` is what
+    `lib.data.sets.named` takes. A file stays in its order, and as `test` it is given whole. A twentieth of train, chosen by a hash
+    of the question, is `validation` and not `train`. `revision` is a hub commit, branch or tag."""
     if split not in sets.SPLITS:
         raise UsageError(f"Unknown split {split!r}: choose one of {', '.join(sets.SPLITS)}.")
     if count < 1:
@@ -95,9 +93,8 @@ def _first(row: dict, names: Sequence[str]) -> str | None:
 
 
 def gold_of(text: str, is_solution: bool = False) -> str:
-    """The final answer in a stored answer or solution: after GSM8K's `####`, else in the last box, else the whole answer.
-
-    A solution without a box has none: the empty text, which no check lets through."""
+    """The final answer in a stored answer or solution: after GSM8K's `####`, else in the last box, else the whole answer. A
+    solution without a box has none: the empty text, which no check lets through."""
     if "####" in text:
         return text.rsplit("####", 1)[1].strip()
     boxed = verifier.boxed_answers(text)

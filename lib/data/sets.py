@@ -18,11 +18,10 @@ OTHERS = "a hub id such as openai/gsm8k, a folder, the path of a .jsonl or .parq
 
 @dataclass(frozen=True)
 class DataSet:
-    """A data set by its `name`, for `data` in a profile.
-
-    `where` is a hub id, a file or a folder; without it the name says where. `train` and `test` are what its splits are called
-    there, None if it has none; a file has no splits, and as `test` it is given whole. `question` and `answer` name its columns,
-    where they have none of the usual names. `generate` makes problems of a split from a seed instead: then there is no `where`."""
+    """A data set by its `name`, for `data` in a profile. `where` is a hub id, a file or a folder; without it the name says where.
+    `train` and `test` are what its splits are called there, None if it has none; a file has no splits, and as `test` it is given
+    whole. `question` and `answer` name its columns, where they have none of the usual names. `generate` makes problems of a split
+    from a seed instead: then there is no `where`."""
 
     name: str
     where: str = ""
@@ -83,9 +82,8 @@ register(DataSet("MathArena/hmmt_feb_2025", train=None, test="train"))
 
 
 def named(data: str) -> DataSet:
-    """A data set by its name, a hub id, a file, a folder, or `reasoning-gym/<task>`; UsageError for anything else.
-
-    A folder may be named by the last two parts of its path like the hub set that it is a copy of."""
+    """A data set by its name, a hub id, a file, a folder, or `reasoning-gym/<task>`; UsageError for anything else. A folder may be
+    named by the last two parts of its path like the hub set that it is a copy of."""
     if data in SETS:
         return SETS[data]
     if data.startswith(procedural.PREFIX):

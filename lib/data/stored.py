@@ -18,8 +18,7 @@ OFFLINE = "connect and try again, download it once while connected, or give a lo
 
 
 class Rows(NamedTuple):
-    """The rows of one split as they are stored. `revision` tells this version from any other: the hub's commit, or a hash of local
-    files."""
+    """The rows of one split as they are stored. `revision` names the version: the hub's commit, or a hash of files."""
 
     rows: list[dict]
     revision: str

@@ -25,11 +25,10 @@ LENGTHS = 50  # classes of lengths that the slope is split by, at most
 
 @dataclasses.dataclass(frozen=True)
 class BaseSamples:
-    """n samples of the base at temperature 1 on each of Q questions; every field but the last has shape [Q, n].
-
-    `log_p` sums over tokens in nats, EOS included; `correct` is 0 or 1; `length` counts tokens; `answer` is the same number for
-    equivalent answers of a question, negative for none. `greedy` [Q] is log p of the greedy completion where no sample shows it,
-    and −inf elsewhere. Raises ValueError for fewer than two samples or a log p that is not finite."""
+    """n samples of the base at temperature 1 on each of Q questions; every field but the last has shape [Q, n]. `log_p` sums over
+    tokens in nats, EOS included; `correct` is 0 or 1; `length` counts tokens; `answer` is the same number for equivalent answers of
+    a question, negative for none. `greedy` [Q] is log p of the greedy completion where no sample shows it, and −inf elsewhere.
+    Raises ValueError for fewer than two samples or a log p that is not finite."""
 
     log_p: np.ndarray
     correct: np.ndarray
@@ -218,11 +217,10 @@ def _mean_by_length(energy: np.ndarray, length: np.ndarray) -> np.ndarray:
 
 
 def _answer_covariances(correct: np.ndarray, answer: np.ndarray) -> np.ndarray:
-    """Cov(r, log f) within each question, [Q, n] to [Q], where f is the unknown probability of a sample's answer.
-
-    If c of m samples say the same, H(c−1) − H(m−1) with the harmonic numbers H has the mean −Σ (1−f)^k / k over k < m: log f, but
-    for a tail that fades like (1−f)^m (Grassberger's kind of entropy estimate). In the product of means each factor leaves the
-    other's sample out. A question with fewer than two answered samples counts as 0."""
+    """Cov(r, log f) within each question, [Q, n] to [Q], where f is the unknown probability of a sample's answer. If c of m samples
+    say the same, H(c−1) − H(m−1) with the harmonic numbers H has the mean −Σ (1−f)^k / k over k < m: log f, but for a tail that
+    fades like (1−f)^m (Grassberger's kind of entropy estimate). In the product of means each factor leaves the other's sample out.
+    A question with fewer than two answered samples counts as 0."""
     harmonic = np.concatenate([[0.0], np.cumsum(1.0 / np.arange(1, answer.shape[1] + 1))])
     found = np.zeros(len(answer))
     for q, (right, said) in enumerate(zip(correct, answer)):

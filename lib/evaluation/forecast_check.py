@@ -13,11 +13,10 @@ from lib.evaluation import forecast
 
 
 def against_trained(samples: forecast.BaseSamples, tempered: pd.DataFrame) -> pd.DataFrame:
-    """The forecast beside each trained `tempered` run, one row per run of a profile's summary.
-
-    `inside`: the run's accuracy lies in the forecast's interval. `kl_left` is KL(π‖p^α) in nats, what the policy π falls short of
-    the optimum of its own objective: log Σ p^α, estimated from the samples, less E_π[α·S_p − S_π]; below 0 it is estimation
-    error. `kl_start` is KL(p‖p^α). `may_miss` is √(kl_left/2), by how much accuracy can be off then (Pinsker's inequality)."""
+    """The forecast beside each trained `tempered` run, one row per run of a profile's summary. `inside`: the run's accuracy lies in
+    the forecast's interval. `kl_left` is KL(π‖p^α) in nats, what the policy π falls short of the optimum of its own objective: log
+    Σ p^α, estimated from the samples, less E_π[α·S_p − S_π]; below 0 it is estimation error. `kl_start` is KL(p‖p^α). `may_miss` is
+    √(kl_left/2), by how much accuracy can be off then (Pinsker's inequality)."""
     rows = []
     for alpha, run in zip(tempered["alpha"], tempered.to_dict("records")):
         (point,) = forecast.forecast(samples, [alpha])

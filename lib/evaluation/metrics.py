@@ -33,11 +33,9 @@ class Graded(NamedTuple):
 
 @dataclass(frozen=True)
 class Metric:
-    """A number of an evaluation: `of` gives one value per question, [P], and their mean and its interval are reported.
-
-    `label` names it with its unit, for axes. A `rate` lies in 0 to 1 and is shown in percent. `heading` puts it into the table of
-    results, `drawn` into the figure of further metrics. What depends on the number of tries has `by_k` instead: [P, n], for 1 to n.
-    """
+    """A number of an evaluation: `of` gives one value per question, [P], and their mean and its interval are reported. `label`
+    names it with its unit, for axes. A `rate` lies in 0 to 1 and is shown in percent. `heading` puts it into the table of results,
+    `drawn` into the figure of further metrics. What depends on the number of tries has `by_k` instead: [P, n], for 1 to n."""
 
     name: str
     label: str

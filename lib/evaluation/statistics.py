@@ -5,7 +5,7 @@ Means are taken over questions, and questions are resampled: samples of one ques
 import functools
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -74,20 +74,12 @@ def count_votes(answers: Iterable[object], gold: str) -> Votes:
     return Votes(right, tuple(sorted(counts.values())), silent)
 
 
-def maj_at_k(answers: Sequence[str | None], gold: str, k: int) -> float:
-    """The chance that the most frequent answer among k of the answers, drawn without replacement, is `gold`. Ties are shared
-    evenly; None can be drawn, but cannot win."""
-    check_k(k, len(answers))
-    return maj_curve(count_votes(answers, gold))[k - 1]
-
-
 @functools.lru_cache(maxsize=100_000)
 def maj_curve(votes: Votes) -> tuple[float, ...]:
     """maj@1 … maj@n of one question, exact, by counting the subsets of each size in which the right answer wins with j votes.
-
     ways[t, d] says in how many ways d other answers can be drawn so that none has more than j votes and t have exactly j: each
-    wrong answer multiplies this generating function by its own. A subset with t ties counts 1 / (1 + t). For up to 1,000 answers.
-    """
+    wrong answer multiplies this generating function by its own. A subset with t ties counts 1 / (1 + t). For up to 1,000
+    answers."""
     right, total = votes.right, votes.right + sum(votes.wrong) + votes.silent
     won = np.zeros(total + 1)  # by subset size
     for j in range(1, right + 1):
@@ -120,7 +112,6 @@ def powers_of_two(samples: int) -> list[int]:
 
 def interval(values: ArrayLike, seed: int = 0, draws: int = 2000, rate: bool = False) -> tuple[float, float]:
     """The 95% interval of a mean over questions, by bootstrap over questions; `values` holds one number per question, [P].
-
     Percentiles of the resampled means, as far out as a Student interval would end, so that few questions do not make it too narrow
     (the expanded percentile of Hesterberg 2015, The American Statistician 69(4), section 5.2). With `rate`, values that are all 0
     or all 1 get the exact binomial bound: a bootstrap cannot see what did not happen. One question alone has no interval: NaN."""

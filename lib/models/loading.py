@@ -54,10 +54,9 @@ def vllm_is_there() -> bool:
 def load(
     source: Source, max_tokens: int, load_in_4bit: bool = True, vllm: Vllm | None = None, backend: str = "unsloth"
 ) -> tuple[Model, Tokenizer]:
-    """(model, tokenizer) of a base without an adapter, quantised to NF4; float32 on a CPU, bfloat16 on a GPU.
-
-    `backend` plain is transformers and bitsandbytes alone, without Unsloth. With `vllm` its engine is `model.vllm_engine` and
-    shares the weights (not run yet). Raises UsageError if padding and EOS are the same token: EOS would be lost."""
+    """(model, tokenizer) of a base without an adapter, quantised to NF4; float32 on a CPU, bfloat16 on a GPU. `backend` plain is
+    transformers and bitsandbytes alone, without Unsloth. With `vllm` its engine is `model.vllm_engine` and shares the weights (not
+    run yet). Raises UsageError if padding and EOS are the same token: EOS would be lost."""
     import torch
 
     dtype = torch.bfloat16 if gpu_is_there() else torch.float32
@@ -113,9 +112,8 @@ def add_adapter(model: Model, rank: int, alpha: int, seed: int, backend: str = "
 
 
 def load_adapter(model: Model, tokenizer: Tokenizer, folder: Path) -> Model:
-    """Puts a trained adapter on a base, and checks that it took effect.
-
-    Raises UsageError if the adapter is not there, and RuntimeError if it has weights but changes no log-probability."""
+    """Puts a trained adapter on a base, and checks that it took effect. Raises UsageError if the adapter is not there, and
+    RuntimeError if it has weights but changes no log-probability."""
     import torch
     from peft import PeftModel
 

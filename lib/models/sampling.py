@@ -41,10 +41,9 @@ class Sampler:
 
 @dataclass(frozen=True)
 class Completion:
-    """`ids` without padding, EOS included if there is one; `truncated` if there is none.
-
-    `logprob` is Σ log π(y_t | x, y_<t) over `ids` in nats, the model's own whatever it was sampled with: at temperature 1, without
-    filters. It comes from the sampling passes, and agrees with `scoring.sequence_scores` up to rounding."""
+    """`ids` without padding, EOS included if there is one; `truncated` if there is none. `logprob` is Σ log π(y_t | x, y_<t) over
+    `ids` in nats, the model's own whatever it was sampled with: at temperature 1, without filters. It comes from the sampling
+    passes, and agrees with `scoring.sequence_scores` up to rounding."""
 
     ids: list[int]
     text: str
@@ -83,11 +82,10 @@ def sample(
     progress: str | Progress | None = None,
     first_not: Sequence[int] = (),
 ) -> list[Completion]:
-    """One completion for each of N prompts (repeat a prompt for several) by a Hugging Face model, or a `VllmEngine`.
-
-    On a CPU in float32 the same prompt, seed and count lead to the same completions in every batch size: padding moves logits by
-    about 1e-6, so that one token in a million may differ, whose uniform number lies that close to the edge of two tokens.
-    `progress` names a progress bar, or is one that goes on over several calls; `first_not` bans ids as a first token."""
+    """One completion for each of N prompts (repeat a prompt for several) by a Hugging Face model, or a `VllmEngine`. On a CPU in
+    float32 the same prompt, seed and count lead to the same completions in every batch size: padding moves logits by about 1e-6, so
+    that one token in a million may differ, whose uniform number lies that close to the edge of two tokens. `progress` names a
+    progress bar, or is one that goes on over several calls; `first_not` bans ids as a first token."""
     if not isinstance(progress, Progress):
         with Progress(progress, len(prompt_ids)) as bar:
             return sample(model, tokenizer, prompt_ids, sampler, bar, first_not)

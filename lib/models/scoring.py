@@ -58,11 +58,10 @@ def sequence_scores(
     temperature: float = 1.0,
     token_budget: int = 16_384,
 ) -> SequenceScores:
-    """log p(y|x) of N completions: S = Σ_t log p(y_t | x, y_<t), over every token of `completion_ids`, EOS included.
-
-    Token ids come without padding; logits are divided by `temperature`. The same arguments lead to the same micro-batches, so
-    that policy and reference are equal to the last bit when the adapter changes nothing. Raises ValueError for an empty prompt,
-    which has no logits for the first token."""
+    """log p(y|x) of N completions: S = Σ_t log p(y_t | x, y_<t), over every token of `completion_ids`, EOS included. Token ids come
+    without padding; logits are divided by `temperature`. The same arguments lead to the same micro-batches, so that policy and
+    reference are equal to the last bit when the adapter changes nothing. Raises ValueError for an empty prompt, which has no logits
+    for the first token."""
     if any(len(prompt) == 0 for prompt in prompt_ids):
         raise ValueError("A prompt is empty: give every prompt at least one token, such as BOS.")
     rows = [[*prompt, *completion] for prompt, completion in zip(prompt_ids, completion_ids, strict=True)]

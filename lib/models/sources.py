@@ -22,9 +22,8 @@ class Source:
 
 
 def resolve(model: str) -> Source:
-    """Finds a model: a base of the kit by name, a local folder, or a hub id. Loads nothing.
-
-    Raises UsageError when there is no such model, or when the hub would have to be asked and cannot be reached."""
+    """Finds a model: a base of the kit by name, a local folder, or a hub id. Loads nothing. Raises UsageError when there is no such
+    model, or when the hub would have to be asked and cannot be reached."""
     folder = tiny.BASES.get(model, Path(model).expanduser())
     if folder.is_dir():
         if not (folder / "config.json").is_file():

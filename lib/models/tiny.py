@@ -46,10 +46,8 @@ RECIPES = {"one_wording": Recipe(wordings=1), "many_wordings": Recipe(wordings=4
 
 
 def corpus(recipe: Recipe) -> Iterator[tuple[str, str]]:
-    """Endless (problem, completion) pairs of the recipe's corpus, from the train split.
-
-    Wordings have a random stream of their own: two bases that differ in the dial alone saw the same problems, answered the same
-    way, in other words."""
+    """Endless (problem, completion) pairs of the recipe's corpus, from the train split. Wordings have a random stream of their own,
+    so that bases that differ in the dial alone saw the same answers in other words."""
     rng = random.Random(recipe.seed)
     wording = partial(random.Random(recipe.seed + 1).randrange, recipe.wordings)
 
@@ -140,9 +138,8 @@ def pretrain(recipe: Recipe, progress: bool = True) -> tuple[Model, Tokenizer, l
 
 
 def _backward(model: Model, tokenizer: Tokenizer, pairs: list[tuple[str, str]]) -> float:
-    """Adds the gradient of the mean cross-entropy a token, and returns that mean.
-
-    Long and short completions go through the model apart, which saves the padding and changes nothing."""
+    """Adds the gradient of the mean cross-entropy a token, and returns that mean. Long and short completions go through the model
+    apart, which saves the padding and changes nothing."""
     import torch
 
     parts = [[pair for pair in pairs if is_direct(pair[1]) == direct] for direct in (True, False)]

@@ -98,7 +98,7 @@ def further(ax: Axes, rows: pd.DataFrame, metric: metrics.Metric, of: Sequence[s
     """`intervals` with a title that says what the metric is for these objectives, as far as they are there."""
     means = rows.groupby("objective", sort=False)[metric.name].mean()
     said = [f"{name} {metric.shown(means[name])}" for name in of if name in means]
-    intervals(ax, rows, metric).set_title(f"{rows['model'].iloc[0]}, {metric.label}:\n{', '.join(said)}")
+    intervals(ax, rows, metric).set_title(f"{rows['model'].iloc[0]}:\n{', '.join(said)}")
     return ax
 
 

@@ -21,11 +21,9 @@ Dash = str | tuple[int, tuple[int, ...]]
 
 @dataclass(frozen=True)
 class RewardInputs:
-    """What a batch of N completions offers to a reward; every field has shape [N].
-
-    `task_reward` r, `format_reward` and `random` are 0 or 1; `reference_logprob` S_p and `policy_logprob` S_π are sums over
-    completion tokens in nats, EOS included; `length` T counts those tokens. `extra` has the signals of an objective of one's own.
-    """
+    """What a batch of N completions offers to a reward; every field has shape [N]. `task_reward` r, `format_reward` and `random`
+    are 0 or 1; `reference_logprob` S_p and `policy_logprob` S_π are sums over completion tokens in nats, EOS included; `length` T
+    counts those tokens. `extra` has the signals of an objective of one's own."""
 
     task_reward: np.ndarray
     reference_logprob: np.ndarray
@@ -37,11 +35,10 @@ class RewardInputs:
 
     def get(self, name: str) -> np.ndarray:
         """An input by its name, [N]. Raises ValueError if there is none."""
-        if name in self.extra:
-            return np.asarray(self.extra[name])
-        if name == "extra" or not hasattr(self, name):
+        found = {**vars(self), **self.extra}
+        if name not in found:
             raise ValueError(f"There is no input {name!r} here: give it as `extra`.")
-        return np.asarray(getattr(self, name))
+        return np.asarray(found[name])
 
 
 @dataclass(frozen=True)
@@ -97,9 +94,8 @@ class Objective:
         return text + (f" {self.normalization}{exponent}" if self.normalization != "sum" else "")
 
     def reward_terms(self, inputs: RewardInputs) -> dict[str, np.ndarray]:
-        """The reward R term by term, each [N]: `task` (r, or what a control pays), `likelihood` (S_p with its factor), `kl`.
-
-        R is their sum. In `tempered` and `tilted`, `kl` is S_p − S_π, whose mean over the policy is −KL(π‖p)."""
+        """The reward R term by term, each [N]: `task` (r, or what a control pays), `likelihood` (S_p with its factor), `kl`. R is
+        their sum. In `tempered` and `tilted`, `kl` is S_p − S_π, whose mean over the policy is −KL(π‖p)."""
         zero, definition = np.zeros(len(inputs.length)), self.definition
         found = definition.terms(self, **{name: inputs.get(name) for name in definition.inputs})
         return {name: found.get(name, zero) + zero for name in dict.fromkeys((*TERMS, *found))}
@@ -150,42 +146,33 @@ def register(definition: Definition) -> None:
 # fmt: off
 register(Definition(
     "task", r"r", "any distribution on the right completions", lambda _, task_reward: {"task": task_reward}, "#0072B2", "-", "o",
-    beta_inv=1.0, mode="optimization",
-))
+    beta_inv=1.0, mode="optimization"))
 register(Definition(
     "sharpen", r"\alpha S_p", "the single likeliest completion, the mode of $p$", _optimization, "#D55E00", "--", "s",
-    alpha=1.0, mode="optimization",
-))
+    alpha=1.0, mode="optimization"))
 register(Definition(
     "tempered", r"(\alpha-1) S_p + S_p - S_\pi", r"$\propto p^\alpha$", _sampling, "#CC79A7", "-.", "^",
-    alpha=4.0, mode="sampling",
-))
+    alpha=4.0, mode="sampling"))
 register(Definition(
     "tilted", r"r + [(\alpha-1) S_p + S_p - S_\pi] / \beta^{-1}", r"$\propto p^\alpha e^{\beta^{-1} r}$", _sampling,
-    "#009E73", (0, (5, 1)), "D", alpha=2.0, beta_inv=100.0, mode="sampling",
-))
+    "#009E73", (0, (5, 1)), "D", alpha=2.0, beta_inv=100.0, mode="sampling"))
 register(Definition(
     "task+likelihood", r"r + (\alpha / \beta^{-1}) S_p", r"the maximum of $\beta^{-1} r + \alpha \log p$", _optimization,
-    "#56B4E9", (0, (3, 1, 1, 1)), "v", alpha=1.0, beta_inv=100.0, mode="optimization",
-))
+    "#56B4E9", (0, (3, 1, 1, 1)), "v", alpha=1.0, beta_inv=100.0, mode="optimization"))
 register(Definition(
     "random", r"\text{a fair coin}", "nowhere: a control, whose drift averages zero", lambda _, random: {"task": random},
-    "#999999", (0, (1, 1)), "P", mode="control",
-))
+    "#999999", (0, (1, 1)), "P", mode="control"))
 register(Definition(
     "format", r"1 \text{ if there is exactly one readable box}", "the format, right or wrong: a control",
-    lambda _, format_reward: {"task": format_reward}, "#E69F00", (0, (1, 3)), "*", mode="control",
-))
+    lambda _, format_reward: {"task": format_reward}, "#E69F00", (0, (1, 3)), "*", mode="control"))
 # fmt: on
 
 
 def named(
     name: str, alpha: float | None = None, beta_inv: float | None = None, normalization: str = "sum", length_exponent: float = 1.0
 ) -> Objective:
-    """An objective by name; α and β⁻¹ default to the objective's own.
-
-    Raises ValueError, in one sentence that says what to do, for an unknown name and for numbers that the objective has no use for.
-    """
+    """An objective by name; α and β⁻¹ default to the objective's own. Raises ValueError, in one sentence that says what to do, for
+    an unknown name and for numbers that the objective has no use for."""
     if name not in OBJECTIVES:
         raise ValueError(f"Unknown objective {name!r}: choose one of {', '.join(OBJECTIVES)}.")
     own = OBJECTIVES[name]

@@ -9,9 +9,8 @@ from lib.storage.errors import UsageError
 
 
 class Config(BaseModel):
-    """Settings that cannot be changed once they are made. Unknown names, wrong types and values out of range raise UsageError.
-
-    Text that stands for a number is taken as one, since YAML reads `3e-4` as text and a shell has nothing but text."""
+    """Settings that cannot be changed once they are made. Unknown names, wrong types and values out of range raise UsageError. Text
+    that stands for a number is taken as one, since YAML reads `3e-4` as text and a shell has nothing but text."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 

@@ -49,9 +49,8 @@ def read_lines(path: Path) -> list[dict]:
 
 @contextlib.contextmanager
 def lock(folder: Path) -> Iterator[int]:
-    """Holds a folder for this process, waiting for one that has it; yields the lock's file descriptor.
-
-    The kernel drops the lock when the process ends, however it ends: there is never a stale one."""
+    """Holds a folder for this process, waiting for one that has it; yields the lock's file descriptor. The kernel drops the lock
+    when the process ends, however it ends: there is never a stale one."""
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / ".lock", "a+") as handle:
         try:

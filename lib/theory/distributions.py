@@ -19,10 +19,9 @@ TIE = 1e-9  # nats; completions closer than this to the likeliest one share the 
 
 @dataclass(frozen=True)
 class Distribution:
-    """A problem whose N completions are all listed; every field has shape [N].
-
-    `log_p` is the reference's log p(y|x), normalised; `reward` the task reward r; `length` counts tokens; `well_formed` is what
-    the `format` control rewards; `extra` has the signals of an objective of one's own. Build one by `of`, which checks."""
+    """A problem whose N completions are all listed; every field has shape [N]. `log_p` is the reference's log p(y|x), normalised;
+    `reward` the task reward r; `length` counts tokens; `well_formed` is what the `format` control rewards; `extra` has the signals
+    of an objective of one's own. Build one by `of`, which checks."""
 
     log_p: np.ndarray
     reward: np.ndarray
@@ -34,9 +33,8 @@ class Distribution:
     def of(
         cls, probability: ArrayLike, reward: ArrayLike, length: ArrayLike = 1.0, well_formed: ArrayLike = 1.0, **extra: ArrayLike
     ) -> "Distribution":
-        """A distribution from probabilities [N] that sum to 1 (within 1e-9); zeros are allowed. Scalars are spread.
-
-        Raises ValueError for what is no distribution, and for a reward or length that is not finite or of another shape."""
+        """A distribution from probabilities [N] that sum to 1 (within 1e-9); zeros are allowed. Scalars are spread. Raises
+        ValueError for what is no distribution, and for a reward or length that is not finite or of another shape."""
         probability = np.asarray(probability, dtype=float)
         if probability.ndim != 1 or not np.all(probability >= 0) or abs(probability.sum() - 1) > 1e-9:
             raise ValueError("The probabilities must be a list of numbers that are not negative and sum to 1.")
@@ -80,9 +78,8 @@ def power(log_p: ArrayLike, alpha: float) -> np.ndarray:
 
 
 def tilt(log_p: ArrayLike, reward: ArrayLike, alpha: float, beta_inv: float) -> np.ndarray:
-    """The log of p^α·exp(β⁻¹·r), normalised, [..., N]: the optimum of `tilted`, and for β⁻¹ = 0 of `tempered`.
-
-    Raises ValueError for an α or β⁻¹ that is not finite; `mode` is the limit α → ∞."""
+    """The log of p^α·exp(β⁻¹·r), normalised, [..., N]: the optimum of `tilted`, and for β⁻¹ = 0 of `tempered`. Raises ValueError
+    for an α or β⁻¹ that is not finite; `mode` is the limit α → ∞."""
     if not np.isfinite([alpha, beta_inv]).all():
         raise ValueError(f"alpha is {alpha} and beta_inv {beta_inv}: choose finite numbers.")
     log_p, reward = np.broadcast_arrays(np.asarray(log_p, dtype=float), np.asarray(reward, dtype=float))
@@ -135,9 +132,8 @@ def total_variation(log_q: ArrayLike, log_p: ArrayLike) -> np.ndarray:
 
 
 def accuracy_slopes(dist: Distribution, alpha: float, beta_inv: float = 0.0) -> tuple[float, float]:
-    """(d/dα, d/dβ⁻¹) of E_{π*}[r] for π* ∝ p^α·exp(β⁻¹·r): Cov_{π*}(r, log p) and Var_{π*}(r).
-
-    The moments of an exponential family whose parameters are α and β⁻¹; both hold at every α and β⁻¹, for any reward."""
+    """(d/dα, d/dβ⁻¹) of E_{π*}[r] for π* ∝ p^α·exp(β⁻¹·r): Cov_{π*}(r, log p) and Var_{π*}(r). The moments of an exponential family
+    whose parameters are α and β⁻¹; both hold at every α and β⁻¹, for any reward."""
     log_q = tilt(dist.log_p, dist.reward, alpha, beta_inv)
     return float(covariance(log_q, dist.reward, dist.log_p)), float(covariance(log_q, dist.reward, dist.reward))
 
@@ -165,10 +161,9 @@ def inputs(dist: Distribution, reference: np.ndarray, policy: np.ndarray, length
 
 
 def reward(objective: Objective, dist: Distribution, log_policy: ArrayLike) -> np.ndarray:
-    """The objective's own reward R of every completion under a policy [N], from `lib.rewards.objectives`.
-
-    −inf where the reference cannot write what the objective would have to score. A completion that the policy never writes
-    has its S_π read as 0: it is never sampled."""
+    """The objective's own reward R of every completion under a policy [N], from `lib.rewards.objectives`. −inf where the reference
+    cannot write what the objective would have to score. A completion that the policy never writes has its S_π read as 0: it is
+    never sampled."""
     possible, log_policy = np.isfinite(dist.log_p), np.asarray(log_policy, dtype=float)
     policy = np.where(np.isfinite(log_policy), log_policy, 0.0)
     scored = objective.reward(inputs(dist, np.where(possible, dist.log_p, 0.0), policy, dist.length))
@@ -176,15 +171,9 @@ def reward(objective: Objective, dist: Distribution, log_policy: ArrayLike) -> n
     return np.where(possible | (not needs_reference), scored, -np.inf)
 
 
-def value(objective: Objective, dist: Distribution, log_policy: ArrayLike) -> float:
-    """J(π) = E_π[R], which the objective maximises; R contains −S_π where the objective has a KL term."""
-    return float(expected(log_policy, reward(objective, dist, log_policy)))
-
-
 def advantage(objective: Objective, dist: Distribution, log_policy: ArrayLike) -> np.ndarray:
-    """R − E_π[R] of every completion, [N]; 0 where the policy writes nothing.
-
-    Raises ValueError if the policy writes what the reference cannot: an objective that scores log p has no finite reward there."""
+    """R − E_π[R] of every completion, [N]; 0 where the policy writes nothing. Raises ValueError if the policy writes what the
+    reference cannot: an objective that scores log p has no finite reward there."""
     scored, written = reward(objective, dist, log_policy), np.isfinite(log_policy)
     if np.isneginf(scored[written]).any():
         raise ValueError("The policy writes what the reference cannot, and log p is −∞ there: start from the reference.")
@@ -192,16 +181,14 @@ def advantage(objective: Objective, dist: Distribution, log_policy: ArrayLike) -
 
 
 def gradient(objective: Objective, dist: Distribution, log_policy: ArrayLike) -> np.ndarray:
-    """∂J/∂θ for a tabular softmax policy π = softmax(θ), [N]: π·(R − E_π[R]), the expectation of REINFORCE.
-
-    The S_π inside R needs no derivative of its own, because E_π[∇ log π] = 0."""
+    """∂J/∂θ for a tabular softmax policy π = softmax(θ), [N]: π·(R − E_π[R]), the expectation of REINFORCE. The S_π inside R needs
+    no derivative of its own, because E_π[∇ log π] = 0."""
     return np.exp(log_policy) * advantage(objective, dist, log_policy)
 
 
 class Pull(NamedTuple):
-    """An objective's reward on what p can write, R = task + likelihood − c·log π.
-
-    `task`, with any term of one's own, and `likelihood` are [N]; `c` ≥ 0; `unit` is what one nat of log p is worth, in R."""
+    """An objective's reward on what p can write, R = task + likelihood − c·log π. `task`, with any term of one's own, and
+    `likelihood` are [N]; `c` ≥ 0; `unit` is what one nat of log p is worth, in R."""
 
     task: np.ndarray
     likelihood: np.ndarray
@@ -225,11 +212,10 @@ def pull(objective: Objective, dist: Distribution) -> Pull:
 
 
 def optimum(objective: Objective, dist: Distribution) -> np.ndarray:
-    """The log of the objective's optimum π* among the policies on what p can write, [N].
-
-    With a KL term it is ∝ exp((task + likelihood)/c), and unique. Without one every distribution on the completions with
-    the largest reward is optimal, a face of the simplex; returned is p restricted to that face, where the natural-gradient flow
-    from p ends (`lib.theory.dynamics`). Ties are within TIE nats of log p."""
+    """The log of the objective's optimum π* among the policies on what p can write, [N]. With a KL term it is ∝ exp((task +
+    likelihood)/c), and unique. Without one every distribution on the completions with the largest reward is optimal, a face of the
+    simplex; returned is p restricted to that face, where the natural-gradient flow from p ends (`lib.theory.dynamics`). Ties are
+    within TIE nats of log p."""
     parts = pull(objective, dist)
     weights = (parts.task - parts.task.max()) / parts.unit
     weights = np.where(np.isfinite(dist.log_p), weights + parts.likelihood / parts.unit, -np.inf)
@@ -248,10 +234,9 @@ def distance_to_optima(objective: Objective, dist: Distribution, log_policy: Arr
 def ascend(
     objective: Objective, dist: Distribution, log_start: ArrayLike, steps: int, rate: float, natural: bool = False
 ) -> np.ndarray:
-    """Exact gradient ascent of a tabular softmax policy: its log π before each step and after the last, [steps + 1, N].
-
-    θ moves by `rate` times ∂J/∂θ, or, `natural`, times the natural gradient R − E_π[R] (Kakade 2001; here the same as
-    mirror ascent), which does not depend on how likely a completion is already."""
+    """Exact gradient ascent of a tabular softmax policy: its log π before each step and after the last, [steps + 1, N]. θ moves by
+    `rate` times ∂J/∂θ, or, `natural`, times the natural gradient R − E_π[R] (Kakade 2001; here the same as mirror ascent), which
+    does not depend on how likely a completion is already."""
     slope, path = advantage if natural else gradient, [normalise(log_start)]
     for _ in range(steps):
         path.append(normalise(path[-1] + rate * slope(objective, dist, path[-1])))

@@ -14,10 +14,9 @@ from lib.theory.sequences import Samples, SequenceModel
 
 
 def natural_flow(objective: Objective, dist: Distribution, log_start: ArrayLike, times: ArrayLike) -> np.ndarray:
-    """log π_t of d/dt log π = R − E_π[R], the natural-gradient (replicator) flow, at each of `times`, [len(times), N].
-
-    In closed form. With R = a − c·log π: log π_t = e^{−ct}·log π_0 + (1 − e^{−ct})/c·a, normalised, and for c = 0 simply
-    log π_0 + t·a. Completions that the start cannot write stay at 0."""
+    """log π_t of d/dt log π = R − E_π[R], the natural-gradient (replicator) flow, at each of `times`, [len(times), N]. In closed
+    form. With R = a − c·log π: log π_t = e^{−ct}·log π_0 + (1 − e^{−ct})/c·a, normalised, and for c = 0 simply log π_0 + t·a.
+    Completions that the start cannot write stay at 0."""
     task, likelihood, c, _ = distributions.pull(objective, dist)
     a = task + likelihood
     times = np.asarray(times, dtype=float)[:, None]
@@ -41,10 +40,8 @@ def sharpen_in_rounds(log_p: ArrayLike, alpha: float, rounds: int) -> np.ndarray
 
 
 def log_odds_distance(log_q: ArrayLike, log_p: ArrayLike) -> np.ndarray:
-    """The largest difference between two policies in the log-odds of any pair of completions, in nats, [..., N] to [...].
-
-    Hilbert's projective distance: the range of log q − log p, over what both can write; inf if one can write what the other
-    cannot."""
+    """The largest difference between two policies in the log-odds of any pair of completions, in nats, [..., N] to [...]. Hilbert's
+    projective distance: the range of log q − log p, over what both can write; inf if not all that one can."""
     log_q, log_p = np.broadcast_arrays(np.asarray(log_q, dtype=float), np.asarray(log_p, dtype=float))
     both, one = np.isfinite(log_q) & np.isfinite(log_p), np.isfinite(log_q) ^ np.isfinite(log_p)
     ratio = np.subtract(log_q, log_p, out=np.zeros(log_q.shape), where=both)
@@ -60,9 +57,8 @@ def exponent(times: ArrayLike, distances: ArrayLike) -> float:
 def log_odds_error(
     rng: np.random.Generator, alpha: float, epsilon: float, lengths: tuple[int, int], systematic: bool, draws: int
 ) -> np.ndarray:
-    """Errors of α·(log p(y1) − log p(y2)), in nats, [draws]: y1 and y2 have `lengths` tokens, and share none of them.
-
-    Every token's log p is off by ε: with a random sign each (independent), or always upwards (systematic)."""
+    """Errors of α·(log p(y1) − log p(y2)), in nats, [draws]: y1 and y2 have `lengths` tokens, and share none of them. Every token's
+    log p is off by ε: with a random sign each (independent), or always upwards (systematic)."""
     sums = []
     for length in lengths:
         # the number of upward errors among `length` is all that counts
@@ -74,11 +70,9 @@ def log_odds_error(
 def rloo(
     objective: Objective, dist: Distribution, log_start: ArrayLike, steps: int, group: int, rate: float, seed: int = 0
 ) -> np.ndarray:
-    """RLOO on a tabular softmax policy, `group` sampled completions per step: log π before each step and after the last,
-    [steps + 1, N].
-
-    The rewards are the objective's own (`lib.rewards.objectives`, coins tossed), the baseline is the mean reward of the other
-    completions, and nothing is divided by a standard deviation. In expectation a step is one of `distributions.ascend`."""
+    """RLOO on a tabular softmax policy, `group` sampled completions per step: log π before each step and after the last, [steps +
+    1, N]. The rewards are the objective's own (`lib.rewards.objectives`, coins tossed), the baseline is the mean reward of the
+    other completions, and nothing is divided by a standard deviation. In expectation a step is one of `distributions.ascend`."""
     if group < 2:
         raise ValueError(f"group is {group}: leave-one-out needs at least 2 completions per step.")
     rng, path = np.random.default_rng(seed), [distributions.normalise(log_start)]
@@ -104,11 +98,10 @@ def rloo(
 
 
 def rloo_variance(objective: Objective, dist: Distribution, log_policy: ArrayLike, group: int) -> float:
-    """The exact variance of RLOO's gradient estimate, summed over the N logits, for `group` completions.
-
-    The estimate is a U-statistic with the kernel h = ½(R_i − R_j)(s_i − s_j), where s = e_y − π is the score, so its variance is
-    [4(G−2)·ζ₁ + 2·ζ₂] / (G(G−1)) (Hoeffding 1948), with ζ₁ = Var E[h | y_i] and ζ₂ = Var h, each summed over logits. Because
-    ‖s_i − s_j‖² = 2 for y_i ≠ y_j, E‖h‖² is simply Var(R). A tossed coin adds its own variance, ¼."""
+    """The exact variance of RLOO's gradient estimate, summed over the N logits, for `group` completions. The estimate is a
+    U-statistic with the kernel h = ½(R_i − R_j)(s_i − s_j), where s = e_y − π is the score, so its variance is [4(G−2)·ζ₁ + 2·ζ₂] /
+    (G(G−1)) (Hoeffding 1948), with ζ₁ = Var E[h | y_i] and ζ₂ = Var h, each summed over logits. Because ‖s_i − s_j‖² = 2 for y_i ≠
+    y_j, E‖h‖² is simply Var(R). A tossed coin adds its own variance, ¼."""
     policy, gain = np.exp(log_policy), distributions.advantage(objective, dist, log_policy)
     slope = distributions.gradient(objective, dist, log_policy)
     noise = 0.25 if "random" in objective.definition.inputs else 0.0
@@ -120,10 +113,9 @@ def rloo_variance(objective: Objective, dist: Distribution, log_policy: ArrayLik
 
 
 def sequence_rloo(base: SequenceModel, samples: Samples, rewards: ArrayLike, group: int) -> np.ndarray:
-    """RLOO's gradient estimates for a sequence model whose states each have a softmax of logits, [n / group, S, V + 1].
-
-    `samples` are n completions of `base` itself, taken in groups of `group` in their order, `rewards` has shape [n]. A
-    completion's score is Σ_t (e_token − p(·|state)) over its tokens, in the row of the state that wrote each."""
+    """RLOO's gradient estimates for a sequence model whose states each have a softmax of logits, [n / group, S, V + 1]. `samples`
+    are n completions of `base` itself, taken in groups of `group` in their order, `rewards` has shape [n]. A completion's score is
+    Σ_t (e_token − p(·|state)) over its tokens, in the row of the state that wrote each."""
     rewards = np.asarray(rewards, dtype=float).reshape(-1, group)
     advantage = (group / (group - 1) * (rewards - rewards.mean(axis=1, keepdims=True))).ravel()
     count, (states, tokens) = len(advantage), base.log_step.shape

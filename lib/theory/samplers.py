@@ -15,10 +15,9 @@ from lib.theory import distributions
 
 
 class Rows(NamedTuple):
-    """n rows of tokens. `tokens` [n, T] holds `length` [n] tokens per row, EOS included if `ended` [n], and −1 behind them.
-
-    `log_p` [n, T] is each token's log-probability in nats under the model, `log_q` [n, T] under the temperature 1/α that it was
-    drawn with; both are 0 behind the row."""
+    """n rows of tokens. `tokens` [n, T] holds `length` [n] tokens per row, EOS included if `ended` [n], and −1 behind them. `log_p`
+    [n, T] is each token's log-probability in nats under the model, `log_q` [n, T] under the temperature 1/α that it was drawn with;
+    both are 0 behind the row."""
 
     tokens: np.ndarray
     length: np.ndarray
@@ -42,9 +41,8 @@ class Engine(Protocol):
         """A row without tokens for each prompt that the engine was made for, with room for so many."""
 
     def extend(self, rows: Rows, keep: np.ndarray, limit: int, alpha: float, rng: np.random.Generator) -> Rows:
-        """New rows: the first `keep` [n] tokens of each, continued to EOS or to `limit` tokens at the token temperature 1/α.
-
-        Row i continues the i-th prompt. α = inf takes the likeliest token. A row that has ended within `keep` stays."""
+        """New rows: the first `keep` [n] tokens of each, continued to EOS or to `limit` tokens at the token temperature 1/α. Row i
+        continues the i-th prompt. α = inf takes the likeliest token. A row that has ended within `keep` stays."""
 
 
 class Drawn(NamedTuple):
@@ -135,11 +133,10 @@ def _suffix(rows: Rows, cut: np.ndarray, alpha: float) -> np.ndarray:
 
 
 def sequential(engine: Engine, max_length: int, alpha: float, particles: int, rng: np.random.Generator, block: int = 1) -> Drawn:
-    """One draw from (nearly) p^α per group of `particles` rows of the engine: sequential Monte Carlo.
-
-    Particles grow by `block` tokens at the temperature 1/α and are weighted by p^α/q; whenever a group's effective sample size
-    falls below half of its particles they are drawn anew by weight. The draw is one particle by its weight, and exact in the
-    limit of many particles. Rows i·particles … of the engine must continue the same prompt."""
+    """One draw from (nearly) p^α per group of `particles` rows of the engine: sequential Monte Carlo. Particles grow by `block`
+    tokens at the temperature 1/α and are weighted by p^α/q; whenever a group's effective sample size falls below half of its
+    particles they are drawn anew by weight. The draw is one particle by its weight, and exact in the limit of many particles. Rows
+    i·particles … of the engine must continue the same prompt."""
     _check(alpha, particles=particles, max_length=max_length, block=block)
     rows, cost = engine.empty(max_length), 0
     if len(rows.length) % particles:

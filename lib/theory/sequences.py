@@ -21,10 +21,8 @@ Branches = Mapping[int, tuple[float, "Branches | float"]]  # of a tree: see `tre
 
 @dataclass(frozen=True)
 class SequenceModel:
-    """S states, V tokens, and EOS as token V.
-
-    `log_step` [S, V + 1] is log p(token | state), `following` [S, V] the state after a token (EOS has none), `start` the first
-    state, `reward` [S] what a completion earns that ends in a state."""
+    """S states, V tokens, and EOS as token V. `log_step` [S, V + 1] is log p(token | state), `following` [S, V] the state after a
+    token (EOS has none), `start` the first state, `reward` [S] what a completion earns that ends in a state."""
 
     log_step: np.ndarray
     following: np.ndarray
@@ -60,9 +58,8 @@ def model(step: ArrayLike, following: ArrayLike, start: int = 0, reward: ArrayLi
 
 
 def markov(first: ArrayLike, step: ArrayLike) -> SequenceModel:
-    """A Markov chain of order 1. State v is "the last token was v", state V the start.
-
-    `first` [V + 1] are the probabilities of the first token, `step` [V, V + 1] those after each token; EOS is last."""
+    """A Markov chain of order 1. State v is "the last token was v", state V the start. `first` [V + 1] are the probabilities of the
+    first token, `step` [V, V + 1] those after each token; EOS is last."""
     rows = np.vstack([np.asarray(step, dtype=float), np.asarray(first, dtype=float)])
     tokens = len(rows) - 1
     return model(rows, np.tile(np.arange(tokens), (tokens + 1, 1)), start=tokens)
@@ -110,10 +107,9 @@ def completions(base: SequenceModel, max_length: int) -> Iterator[Completion]:
 
 
 class Likeliest:
-    """The likeliest completion of every length t = 1 … T, by the Viterbi recursion in O(T·S·V).
-
-    `log_p` [T] is that of the likeliest that ends with its t-th token, −inf if there is none; `cut_off` that of the likeliest that
-    has not ended after T tokens."""
+    """The likeliest completion of every length t = 1 … T, by the Viterbi recursion in O(T·S·V). `log_p` [T] is that of the
+    likeliest that ends with its t-th token, −inf if there is none; `cut_off` that of the likeliest that has not ended after T
+    tokens."""
 
     def __init__(self, base: SequenceModel, max_length: int) -> None:
         self.base, self._ways = base, list[np.ndarray]()
@@ -175,10 +171,9 @@ class Samples(NamedTuple):
 
 
 class Sharpened:
-    """∝ p^α·exp(β⁻¹·r) over all completions of at most T tokens, exactly; α = 1 and β⁻¹ = 0 is the model itself.
-
-    `log_value` [T + 1, S] is the log-weight of all that can follow a state while t more tokens are allowed, as in the forward-
-    backward algorithm; `log_partition` is its entry for the start. Raises ValueError for α < 0 and T < 1."""
+    """∝ p^α·exp(β⁻¹·r) over all completions of at most T tokens, exactly; α = 1 and β⁻¹ = 0 is the model itself. `log_value` [T +
+    1, S] is the log-weight of all that can follow a state while t more tokens are allowed, as in the forward- backward algorithm;
+    `log_partition` is its entry for the start. Raises ValueError for α < 0 and T < 1."""
 
     def __init__(self, base: SequenceModel, alpha: float, max_length: int, beta_inv: float = 0.0) -> None:
         if not (0 <= alpha < np.inf and max_length >= 1 and np.isfinite(beta_inv)):

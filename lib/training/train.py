@@ -32,10 +32,8 @@ class Run(NamedTuple):
 
 
 def prepare(folder: Path, config: TrainConfig) -> Run:
-    """The door: finds everything that a run needs and writes nothing.
-
-    Raises UsageError if this machine cannot train it, if there is no such model or data set, and if the folder holds another run.
-    """
+    """The door: finds everything that a run needs and writes nothing. Raises UsageError if this machine cannot train it, if there
+    is no such model or data set, and if the folder holds another run."""
     _refuse_this_machine(config)
     found = problems.load_set(config.data, "train", config.train_problems, revision=config.revision)
     against = problems.load(config.overlap_with, "test", 20_000) if config.overlap_with is not None else []  # all of them

@@ -84,7 +84,7 @@ def test_an_objective_a_data_set_and_a_metric_are_each_one_file(copy):
     metrics = [json.loads(line) for line in (copy / "runs/mine/many_wordings-shown-work-s0/metrics.jsonl").open()]
     assert len(metrics) == 2 and all("columns" in row for row in metrics)
     assert (copy / "figures" / "mine.png").stat().st_size > 10_000
-    assert "KL(π‖p) | columns |" in done.stdout and "columns shown per completion:\nbase" in done.stdout
+    assert "KL(π‖p) | columns |" in done.stdout and "many_wordings:\nbase" in done.stdout
     assert "| `shown-work` | $r \\, (1 + c / 10)$ |" in done.stdout and "| `doubles` | test |" in done.stdout
 
     trained_on = run(copy, "-c", "from lib.data import problems; problems.load('doubles', 'train', 3)")

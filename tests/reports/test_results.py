@@ -240,7 +240,7 @@ def test_a_metric_of_ones_own_is_drawn_and_in_the_table(table, tmp_path, monkeyp
     first, _, base = results.markdown("mine").splitlines()[:3]
     assert first.endswith("| signs |") and base.endswith("| 1.0 |")
     ax = figures.further(plt.figure().subplots(), results.load("mine")[0], metric)
-    assert ax.get_title(loc="left") == "b, plus signs:\nbase 1.0, task 3.0"
+    assert ax.get_title(loc="left") == "b:\nbase 1.0, task 3.0" and ax.get_xlabel() == "plus signs"
     assert [c.lines[0].get_xdata()[0] for c in ax.containers] == [1.0, 3.0, 2.0]
     plt.close("all")
 

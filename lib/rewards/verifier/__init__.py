@@ -11,6 +11,5 @@ from lib.rewards.verifier.verdicts import (
     check,
     check_all,
     description,
-    has_one_boxed_answer,
     have_one_boxed_answer,
 )

@@ -63,13 +63,8 @@ def description(strict: bool) -> dict[str, object]:
     return {"variant": VARIANTS[strict], "deadline_seconds": workers.DEADLINE, **versions}
 
 
-def has_one_boxed_answer(completion: str) -> bool:
-    """The `format` control's reward: exactly one box, and it parses as an answer, right or wrong."""
-    return have_one_boxed_answer([completion])[0]
-
-
 def have_one_boxed_answer(completions: Sequence[str]) -> list[bool]:
-    """`has_one_boxed_answer` of each completion."""
+    """The `format` control's reward: exactly one box in a completion, and it parses as an answer, right or wrong."""
     found = [boxes(completion) for completion in completions]
     readable = iter(are_readable([f[0].text for f in found if len(f) == 1]))
     return [len(f) == 1 and next(readable) for f in found]

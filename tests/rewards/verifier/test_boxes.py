@@ -68,7 +68,7 @@ def test_boxes_are_found_in_order_and_by_balance():
     ],
 )
 def test_format_wants_one_parsable_box_right_or_wrong(completion, expected):
-    assert verifier.has_one_boxed_answer(completion) is expected
+    assert verifier.have_one_boxed_answer([completion]) == [expected]
 
 
 @pytest.mark.parametrize(

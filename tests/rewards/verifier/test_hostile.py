@@ -78,7 +78,7 @@ def test_nothing_is_executed(text, tmp_path):
     attempt = text.format(target) if "{}" in text else text
     for answer, gold in ((attempt, "7"), ("7", attempt), (attempt, "x")):
         assert not verifier.check(f"\\boxed{{{answer}}}", gold).correct
-    verifier.has_one_boxed_answer(f"\\boxed{{{attempt}}}")
+    verifier.have_one_boxed_answer([f"\\boxed{{{attempt}}}"])
     assert not target.exists()
 
 
