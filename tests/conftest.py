@@ -33,4 +33,4 @@ def base():
     from lib.models import loading, tiny
 
     loading.import_unsloth()
-    return tiny.load(tiny.BASES["one_wording"])
+    return loading.load_as_stored(tiny.BASES["one_wording"])

@@ -87,6 +87,16 @@ def _load_plain(source: Source, load_in_4bit: bool, dtype: Any) -> tuple[Model, 
     return model, AutoTokenizer.from_pretrained(source.path, revision=source.revision)
 
 
+def load_as_stored(folder: Path) -> tuple[Model, Tokenizer]:
+    """(model, tokenizer) of a base as it is stored, in float32, without an adapter."""
+    quiet()
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+    neutralise(model, tokenizer)
+    return model, tokenizer
+
+
 def neutralise(model: Model, tokenizer: Tokenizer) -> None:
     """Empties a model's own generation config but for its special tokens: what is not set explicitly would come from it."""
     from transformers import GenerationConfig

@@ -159,15 +159,3 @@ def save(model: Model, tokenizer: Tokenizer, losses: list[float], recipe: Recipe
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     files.write_json(folder / "recipe.json", asdict(recipe) | {"training_loss": sum(losses[-50:]) / len(losses[-50:])})
-
-
-def load(folder: Path) -> tuple[Model, Tokenizer]:
-    """(model, tokenizer) of a base as it is stored, in float32, without an adapter."""
-    from lib.models import loading
-
-    loading.quiet()
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    model, tokenizer = AutoModelForCausalLM.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
-    loading.neutralise(model, tokenizer)
-    return model, tokenizer
