@@ -57,7 +57,7 @@ def of_run(run: Path, config: EvalConfig, checkpoint: str = "last") -> dict:
     trained = files.read_json(run / "config.json")
     settings, objective = trained["settings"], trained["objective"]
     numbers = {name: objective[name] for name in ("alpha", "beta_inv", "normalization", "length_exponent")}
-    about = {"objective": objective["name"], **numbers, "fixed_length": settings["fixed_length"]}
+    about = {"objective": objective["name"], **numbers, "fixed_length": settings.get("fixed_length", False)}
     about |= {"seed": settings["seed"], "checkpoint": checkpoint}
     subject = Subject(sources.resolve(settings["model"]), settings["load_in_4bit"], run / "adapter", about)
     if checkpoint == "last":
