@@ -41,7 +41,7 @@ table: $(READY)  ## Puts the tables of results, objectives and data sets into th
 	@$(BIN)/python -m lib.reports.pages $(PROFILE)
 
 clean:  ## Removes runs and caches; keeps .venv, committed results and figures
-	rm -rf runs .snakemake .pytest_cache .ruff_cache .hypothesis
+	rm -rf runs .snakemake .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis unsloth_compiled_cache
 
 $(READY): requirements.txt requirements-no-deps.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else \

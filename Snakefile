@@ -32,6 +32,12 @@ def weights(model):
     return [f"{tiny.BASES[model]}/model.safetensors"] if model in tiny.BASES else []
 
 
+def has_forecast(base):
+    """Whether a base is sampled as a forecast needs it (notebook 08): from p itself, twice or more per problem."""
+    evaluation = PROFILE.eval_configs(BASES[base])[0]
+    return evaluation.samples_from_p() and evaluation.samples > 1
+
+
 wildcard_constraints:
     run="|".join(map(re.escape, RUNS)),
     base="|".join(map(re.escape, BASES)),
@@ -42,7 +48,7 @@ rule all:
     input:
         f"{FOLDER}/07_compare.ipynb",
         expand(f"{FOLDER}/{{name}}.ipynb", name=PROFILE.notebooks),
-        expand(f"{FOLDER}/{{base}}/08_sharpening_without_training.ipynb", base=BASES),
+        expand(f"{FOLDER}/{{base}}/08_sharpening_without_training.ipynb", base=filter(has_forecast, BASES)),
 
 
 rule notebook:

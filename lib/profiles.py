@@ -46,7 +46,7 @@ class Profile(Config):
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
     train: Values
     evaluate: Values
-    runs: list[Line]
+    runs: Annotated[list[Line], Field(min_length=1)]
     by_model: dict[str, dict[Literal["train", "evaluate"], Values]] = {}
     notebooks: list[str] = []
     without_training: dict[Literal["alpha", "questions", "steps", "particles", "block"], PositiveFloat | PositiveInt] = {}
@@ -62,6 +62,8 @@ class Profile(Config):
         for row in self.rows.values():
             self.train_config(**row)
         for model in self.models:
+            if "/" not in model and model not in tiny.BASES:
+                raise UsageError(f"There is no model {model!r}: give {', '.join(tiny.BASES)}, a hub id or ./folder.")
             self.eval_configs(model)
         return self
 

@@ -56,14 +56,8 @@ def job(notebook: str, output: Path, parameters: dict) -> None:
     output.parent.mkdir(parents=True, exist_ok=True)
     partial = output.with_name(f".partial-{output.name}")
     try:
-        papermill.execute_notebook(
-            notebook,
-            partial,
-            parameters,
-            progress_bar=False,
-            stderr_file=_Lines(),
-            extra_arguments=["--log-level=ERROR"],  # the kernel's own notices
-        )
+        quiet = {"progress_bar": False, "extra_arguments": ["--log-level=ERROR"]}  # without the kernel's own notices
+        papermill.execute_notebook(notebook, partial, parameters, stderr_file=_Lines(), **quiet)
     except papermill.PapermillExecutionError as error:
         raise UsageError(f"{notebook} failed: {error.evalue} ({error.ename}; the whole story is in {partial})") from error
     os.replace(partial, output)

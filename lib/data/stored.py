@@ -53,7 +53,7 @@ def _of_file(path: Path) -> Rows:
             try:
                 found.append(dict(json.loads(line).items()))
             except (ValueError, AttributeError) as error:
-                raise UsageError(f"{path}, line {number}, is not an object with id, prompt and gold: {error}.") from error
+                raise UsageError(f"{path}, line {number}, is not an object with prompt and gold: {error}.") from error
     return Rows(found, _digest([path]))
 
 

@@ -8,6 +8,7 @@ from lib.data.sets import SETS
 from lib.reports import results
 from lib.rewards.objectives import OBJECTIVES
 from lib.storage import files
+from lib.storage.errors import UsageError
 from lib.storage.folders import ROOT
 
 
@@ -42,4 +43,7 @@ def update(profile: str) -> None:
 
 
 if __name__ == "__main__":
-    update(sys.argv[1])
+    try:
+        update(sys.argv[1])
+    except UsageError as error:
+        sys.exit(str(error))

@@ -1,6 +1,7 @@
 """Typed settings: a pydantic model whose every mistake is one sentence that names the field, what was given and what is allowed."""
 
 import difflib
+import re
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -27,8 +28,10 @@ class Config(BaseModel):
 
 def sentence(error: ValidationError, model: type[BaseModel]) -> str:
     """The first mistake in words: the field, what was given, and what is allowed."""
-    first = error.errors(include_url=False)[0]
-    field, given = ".".join(map(str, first["loc"])), first["input"]
+    errors = error.errors(include_url=False)
+    first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])  # a misspelt name is missing, too
+    kinds = re.compile(r"str|int|float|constrained-\w+|.*\[.*")  # pydantic adds which kind of a union it tried
+    field, given = ".".join(str(part) for part in first["loc"] if not kinds.fullmatch(str(part))), first["input"]
     if first["type"] == "extra_forbidden":
         close = difflib.get_close_matches(field, model.model_fields, 1)
         advice = f"did you mean {close[0]}?" if close else f"choose from {', '.join(model.model_fields)}."

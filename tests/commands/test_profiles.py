@@ -77,7 +77,7 @@ def test_unknown_profiles_and_keys_are_refused(monkeypatch, tmp_path):
     path.write_text("title: x\nseeds: [0]\ntrain: {}\nevaluate: {}\nruns: [{model: a, objective: task, alhpa: 2}]\n")
     with pytest.raises(UsageError, match="mine.yaml: Unknown setting alhpa .2.: did you mean alpha?"):
         profiles.load("mine")
-    path.write_text("title: x\nseeds: [0]\nnotebooks: [01_sharp]\ntrain: {}\nevaluate: {}\nruns: []\n")
+    path.write_text("title: x\nseeds: [0]\nnotebooks: [01_sharp]\ntrain: {}\nevaluate: {}\nruns: [{model: ./a, objective: task}]\n")
     with pytest.raises(UsageError, match="mine.yaml: notebooks lists some that are not there: 01_sharp"):
         profiles.load("mine")
     path.write_text("title: x\n")
@@ -99,7 +99,7 @@ def test_mistakes_in_a_profile_are_found_when_it_is_loaded(monkeypatch, tmp_path
     """Each of its runs and evaluations is checked then, not when its turn comes."""
     monkeypatch.setattr(folders, "ROOT", tmp_path)
     (tmp_path / "profiles").mkdir()
-    good = "title: x\nseeds: [0]\ntrain: {steps: 7}\nevaluate: {problems: 3}\nruns: [{model: m, objective: tempered}]\n"
+    good = "title: x\nseeds: [0]\ntrain: {steps: 7}\nevaluate: {problems: 3}\nruns: [{model: ./m, objective: tempered}]\n"
     for change, message in {
         ("steps: 7", "steps: seven"): "mine.yaml: steps is 'seven': it must be a valid integer",
         ("steps: 7", "stps: 7"): "mine.yaml: Unknown setting stps .7.: did you mean steps?",
@@ -108,8 +108,13 @@ def test_mistakes_in_a_profile_are_found_when_it_is_loaded(monkeypatch, tmp_path
         ("seeds: [0]", "seeds: []"): "mine.yaml: seeds is \\[\\]: it must have at least 1 item",
         ("seeds: [0]", "seeds: [-1]"): "mine.yaml: seeds.0 is -1: it must be greater than or equal to 0",
         ("title: x", "title: {"): "mine.yaml is no YAML mapping",
-        ("title: x", "titel: x"): "mine.yaml: Profile needs title",
-        ("model: m", "model: [a/m, b/m]"): "Two runs would be called m-tempered-s0",
+        ("title: x", "title:"): "mine.yaml: title is None",
+        ("title: x\n", ""): "mine.yaml: Profile needs title: give it a value",
+        ("runs: [{model: ./m, objective: tempered}]", "runs: []"): "mine.yaml: runs is \\[\\]: it must have at least 1 item",
+        ("./m", "many_wording"): "There is no model 'many_wording': give one_wording, many_wordings, a hub id",
+        ("tempered}", "tempered, alpha: two}"): "mine.yaml: alpha is 'two': it must be a valid number",
+        ("title: x", "titel: x"): "mine.yaml: Unknown setting titel .*did you mean title",
+        ("model: ./m", "model: [a/m, b/m]"): "Two runs would be called m-tempered-s0",
     }.items():
         (tmp_path / "profiles" / "mine.yaml").write_text(good.replace(*change))
         with pytest.raises(UsageError, match=message):

@@ -84,7 +84,7 @@ def _evaluated(home, data=("x",), runs_and_seeds=((0, 0.5), (1, 0.75)), grader="
         seeds=[seed for seed, _ in runs_and_seeds],
         train={},
         evaluate={"data": list(data)},
-        runs=[{"model": "b", "objective": "task"}],
+        runs=[{"model": "./b", "objective": "task"}],
     )
     rows = [("base-b", "base", None, "base", "x-test", 0.25)]
     rows += [(f"b-task-s{seed}", "task", seed, "last", "x-test", accuracy) for seed, accuracy in runs_and_seeds]
