@@ -37,7 +37,7 @@ class RewardInputs:
         """An input by its name, [N]. Raises ValueError if there is none."""
         found = {**vars(self), **self.extra}
         if name not in found:
-            raise ValueError(f"There is no input {name!r} here: give it as `extra`.")
+            raise ValueError(f"There is no input {name!r} here, only {', '.join(found)}: declare others as `signals`.")
         return np.asarray(found[name])
 
 
