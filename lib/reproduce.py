@@ -39,7 +39,7 @@ def reproduce(profile: str, targets: list[str]) -> None:
 
 
 def _examine(profile: str) -> None:
-    """Prints what this machine means for a GPU profile, its GPU-hours among it; raises UsageError if it cannot run."""
+    """Prints what this machine means for a GPU profile; raises UsageError if it cannot run it."""
     from lib import doctor
 
     findings = doctor.examine(profile)

@@ -205,4 +205,4 @@ def test_notebooks_are_committed_clean_and_thin(path):
     assert all(not c["outputs"] and c["execution_count"] is None for c in code)
     assert sum("parameters" in c["metadata"].get("tags", []) for c in code) == 1
     lengths = sorted(len("".join(c["source"]).splitlines()) for c in code)
-    assert lengths[-1] <= 30 and lengths[len(lengths) // 2] <= 12
+    assert lengths[-1] <= 25 and lengths[len(lengths) // 2] <= 12
