@@ -12,8 +12,8 @@ reproduce: $(READY)  ## Runs a profile end to end; does nothing when it is up to
 	@$(BIN)/python -m lib.reproduce $(PROFILE)
 	@echo "Done. Open figures/$(PROFILE)_final_accuracy.png, or run 'make lab'."
 
-test: $(READY)  ## The tests, without those marked slow
-	@$(BIN)/python -m pytest -m "not slow"
+test: $(READY)  ## The tests, without those marked slow, in two processes
+	@$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder
 
 doctor: $(READY)  ## Says whether this machine can run PROFILE, and what to change if it cannot
 	@$(BIN)/python -m lib.doctor $(PROFILE)

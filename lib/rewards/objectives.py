@@ -135,10 +135,12 @@ OBJECTIVES: dict[str, Definition] = {}
 
 
 def register(definition: Definition) -> None:
-    """Adds an objective to the registry; ValueError for a name that is taken, or a look that another one has."""
+    """Adds an objective to the registry; ValueError for a name or a look that is taken, or an input that nothing gives."""
     for other in OBJECTIVES.values():
         if other.name == definition.name or (other.dash, other.marker) == (definition.dash, definition.marker):
             raise ValueError(f"{definition.name!r} has the name, or the dash and marker, of {other.name!r}: choose others.")
+    for name in {*definition.inputs} - {*RewardInputs.__annotations__, *definition.signals}:
+        raise ValueError(f"The terms of {definition.name!r} take {name!r}, which is no input: declare it as one of `signals`.")
     OBJECTIVES[definition.name] = definition
 
 

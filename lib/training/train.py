@@ -125,9 +125,7 @@ def _rows(run: Run, tokenizer: tokens.Tokenizer) -> tuple[Any, dict[str, object]
         print(f"{len(shared)} of {len(fits)} training problems share {decontamination.WORDS} words with {config.overlap_with}.")
         fits = [p for p in fits if not (config.drop_overlap and p.id in shared)]
     if len(fits) < config.prompts_per_step:
-        short = (
-            f"Only {len(fits)} of {len(found.problems)} prompts can be used ({too_long} exceed {config.max_prompt_tokens} tokens)"
-        )
+        short = f"Only {len(fits)} prompts can be used ({too_long} exceed {config.max_prompt_tokens} tokens)"
         raise UsageError(f"{short}, but a step takes {config.prompts_per_step}: raise max_prompt_tokens or train_problems.")
     rows = [{"prompt": p.messages, "gold": p.gold, "problem_id": p.id} for p in fits]
     return Dataset.from_list(rows), about | {"train": len(fits)}

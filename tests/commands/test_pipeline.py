@@ -1,6 +1,5 @@
 """The whole pipeline at smoke size, as a user runs it: Snakemake, papermill, and every notebook."""
 
-import json
 import os
 import re
 import signal
@@ -175,34 +174,3 @@ def test_notebooks_run_through_papermill(name, home, tmp_path):
         "08_sharpening_without_training": home / "data" / "results" / "smoke" / "forecast_many_wordings.csv",
     }
     assert wrote[name].exists()
-
-
-@pytest.mark.parametrize(
-    ("name", "flags", "message"),
-    [
-        ("03_rewards", ["-p", "ANSWR", "7"], "Unknown parameter ANSWR: did you mean ANSWER?"),
-        ("05_train", ["-p", "OBJECTIVEE", "task"], "Unknown parameter OBJECTIVEE: did you mean OBJECTIVE?"),
-        ("05_train", ["-p", "OBJECTIVE", "sharp"], "Unknown objective 'sharp'"),
-        ("05_train", ["-p", "SEED", "x"], "seed is 'x': it must be a valid integer"),
-        ("05_train", ["-p", "ALPHA", "-1", "-p", "OBJECTIVE", "sharpen"], "alpha is -1.0: it must be a finite number"),
-        ("05_train", ["-p", "MODEL", "nowhere"], "There is no model 'nowhere'"),
-        ("06_evaluate", ["-p", "RUN", "nowhere"], "is not there: check its name"),
-        ("06_evaluate", ["-p", "CHECKPOINT", "best", "-p", "MODEL", "one_wording"], "a base has no checkpoints"),
-        ("07_compare", ["-p", "PROFIL", "smoke"], "Unknown parameter PROFIL: did you mean PROFILE?"),
-        ("08_sharpening_without_training", ["-p", "PROFILE", "smoke"], "is not evaluated in smoke yet: run notebook 06"),
-    ],
-)
-def test_bad_parameters_are_refused(name, flags, message, tmp_path):
-    result = call(BIN / "papermill", f"notebooks/{name}.ipynb", tmp_path / "out.ipynb", *flags, home=tmp_path)
-    assert result.returncode != 0 and message in result.stderr
-    assert not list((tmp_path / "runs").rglob("config.json"))
-
-
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
-def test_notebooks_are_committed_clean_and_thin(path):
-    cells = json.loads(path.read_text())["cells"]
-    code = [c for c in cells if c["cell_type"] == "code"]
-    assert all(not c["outputs"] and c["execution_count"] is None for c in code)
-    assert sum("parameters" in c["metadata"].get("tags", []) for c in code) == 1
-    lengths = sorted(len("".join(c["source"]).splitlines()) for c in code)
-    assert lengths[-1] <= 25 and lengths[len(lengths) // 2] <= 12

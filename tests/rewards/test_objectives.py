@@ -145,5 +145,7 @@ def test_an_objective_of_ones_own_is_one_entry(monkeypatch):
         wordy.reward(INPUTS)
     with pytest.raises(ValueError, match="`wordy` does not weigh a task reward, but beta_inv is 1: leave it out\\."):
         objectives.named("wordy", beta_inv=1)
+    with pytest.raises(ValueError, match="The terms of 'misspelt' take 'digits', which is no input: declare it"):
+        objectives.register(objectives.Definition("misspelt", "r", "", terms, color="#000000", dash="-", marker="H"))
     with pytest.raises(ValueError, match="has the name, or the dash and marker, of 'wordy'"):
         objectives.register(objectives.Definition("other", "r", "", terms, **look))
