@@ -5,6 +5,7 @@ import json
 
 from lib import profiles
 from lib.models import tiny
+from lib.rewards import verifier
 from lib.storage import folders
 
 PROFILE = profiles.load(config.get("profile", "quick"))
@@ -96,6 +97,7 @@ rule evaluate:
     params:
         set=lambda w: parameters(run=w.run),
         profile=lambda w: str(PROFILE.section("evaluate", RUNS[w.run]["model"])),
+        grader=verifier.fingerprint(),
     threads: THREADS
     resources:
         mem_mb=MEMORY,
@@ -115,6 +117,7 @@ rule evaluate_base:
     params:
         set=lambda w: parameters(model=BASES[w.base]),
         profile=lambda w: str(PROFILE.section("evaluate", BASES[w.base])),
+        grader=verifier.fingerprint(),
     threads: THREADS
     resources:
         mem_mb=MEMORY,

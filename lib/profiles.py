@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
+from lib.data import sets
 from lib.evaluation.config import EvalConfig
 from lib.models import tiny
 from lib.storage import folders
@@ -64,7 +65,11 @@ class Profile(Config):
         for model in self.models:
             if "/" not in model and model not in tiny.BASES:
                 raise UsageError(f"There is no model {model!r}: give {', '.join(tiny.BASES)}, a hub id or ./folder.")
-            self.eval_configs(model)
+            trained_on = self.section("train", model).get("data", "arithmetic")
+            for one in self.eval_configs(model):
+                if one.data == trained_on and sets.named(one.data).is_file and one.split == "test" and not one.on_training_data:
+                    advice = "give evaluate another file, or set on_training_data: true there"
+                    raise UsageError(f"{one.data} is what {model} is trained on and tested on: {advice}.")
         return self
 
     @functools.cached_property
@@ -92,6 +97,10 @@ class Profile(Config):
     def section(self, name: Literal["train", "evaluate"], model: str) -> Values:
         """Its `train` or `evaluate` settings for one of its models."""
         return getattr(self, name) | self.by_model.get(model, {}).get(name, {})
+
+    def load_in_4bit(self, model: str) -> bool:
+        """Whether the runs of a model are on a base in 4 bits, and so is the base's own evaluation."""
+        return bool(self.section("train", model).get("load_in_4bit", True))
 
     def train_config(self, **chosen: Any) -> TrainConfig:
         """The settings of a run: its own for the model, under what is chosen here (None leaves the profile's)."""

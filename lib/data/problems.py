@@ -5,6 +5,7 @@ here, once: one that cannot be read is reported and left out, because no answer 
 
 import itertools
 import sys
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -57,6 +58,10 @@ def _stored(entry: DataSet, split: str, count: int, seed: int, revision: str | N
     if not entry.is_file:
         found.sort(key=lambda p: hashed(f"{seed} {p.id} {p.prompt}"))
     problems, left_out = _with_readable_golds({p.prompt: p for p in found}.values(), count)
+    counted = Counter(p.id for p in problems)
+    if twice := [name for name in counted if counted[name] > 1]:
+        what = f"{entry.name} has {len(twice)} ids that several problems share, such as {twice[0]!r}"
+        raise UsageError(f"{what}: give each problem an id of its own, or none.")
     unreadable = tuple(p.id for p in left_out)
     if not problems:
         raise UsageError(f"{entry.name} has no {split} problem with a gold that can be read: choose another data set or split.")

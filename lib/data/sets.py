@@ -13,7 +13,7 @@ from lib.storage.folders import ROOT
 
 SPLITS = ("train", "validation", "test")
 FILES = (".jsonl", ".parquet")
-OTHERS = "a hub id such as openai/gsm8k, a folder, the path of a .jsonl or .parquet file, or reasoning-gym/<task>"
+OTHERS = "a hub id such as openai/gsm8k or owner/name:configuration, a folder, a .jsonl or .parquet file, or reasoning-gym/<task>"
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ register(DataSet("MathArena/hmmt_feb_2025", train=None, test="train"))
 
 def named(data: str) -> DataSet:
     """A data set by its name, a hub id, a file, a folder, or `reasoning-gym/<task>`; UsageError for anything else. A folder may be
-    named by the last two parts of its path like the hub set that it is a copy of."""
+    named by the last two parts of its path like the hub set that it is a copy of; `:` and a configuration may follow."""
     if data in SETS:
         return SETS[data]
     if data.startswith(procedural.PREFIX):
@@ -92,6 +92,9 @@ def named(data: str) -> DataSet:
         return DataSet(data, generate=functools.partial(procedural.problems, task))
     if Path(data).suffix in FILES:
         return DataSet(data)
+    where, _, configuration = data.partition(":")
+    if configuration:
+        return replace(named(where), name=data, where=where, configurations=(configuration,))
     folder = Path(data).expanduser()
     if folder.is_dir():
         known = SETS.get("/".join(folder.resolve().parts[-2:]), DataSet(data))

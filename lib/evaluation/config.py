@@ -29,6 +29,7 @@ class EvalConfig(Config):
     chunk: Count = 64  # problems between two savings
     token_budget: Count = 1024  # padded tokens per likelihood pass
     seed: Annotated[int, Field(ge=0)] = 0
+    on_training_data: bool = False  # evaluate a run on the very file that it was trained on
     validation_problems: Count = 100  # for the best checkpoint, from the validation split
     validation_samples: Count = 4
     vllm_memory: Annotated[float, Field(gt=0, le=1)] = 0.5  # share of the GPU that vLLM may take, its weights included
@@ -59,4 +60,4 @@ class EvalConfig(Config):
 
     def identity(self) -> dict[str, object]:
         """The settings that a result depends on: not where it was computed, nor how a checkpoint was chosen."""
-        return self.model_dump(exclude={"vllm_memory", "validation_problems", "validation_samples"})
+        return self.model_dump(exclude={"vllm_memory", "validation_problems", "validation_samples", "on_training_data"})

@@ -1,24 +1,22 @@
-"""What an evaluation was made of, as four hashes of 16 hexadecimal digits, and the refusal to compare what was made differently.
+"""What an evaluation was made of, and the refusal to compare what was made differently.
 
-Prompts, sampler and grader must be the same for two results to be compared; the model is what differs between them. All four
-decide whether samples that are there may be kept. In a result they are `fingerprint_prompts` and so on."""
+Prompts, sampler, grader and precision must be the same for two results to be compared; the model is what differs between them. All
+but the grader decide whether samples that are there may be kept. In a result they are `fingerprint_prompts` and so on: hashes of
+16 hexadecimal digits, or the precision in words."""
 
 import hashlib
-import json
 from collections.abc import Iterable, Mapping
-from importlib import metadata
 from pathlib import Path
 
 import pandas as pd
 
 from lib.data.prompts import Problem
+from lib.models import loading
 from lib.models.sources import Source
-from lib.rewards import verifier
-from lib.storage import files
+from lib.storage import digests, files
 from lib.storage.errors import UsageError
 
-COMPARED = ("prompts", "sampler", "grader")
-VERIFIER = Path(verifier.__file__).parent
+COMPARED = ("prompts", "sampler", "grader", "precision")
 
 
 def of_prompts(problems: Iterable[Problem]) -> str:
@@ -26,10 +24,10 @@ def of_prompts(problems: Iterable[Problem]) -> str:
     return digest([[p.id, p.prompt, p.gold] for p in problems])
 
 
-def of_grader() -> str:
-    """Of the source of the verifier, and of the packages that it grades with."""
-    sources = {path.name: path.read_text(encoding="utf-8") for path in sorted(VERIFIER.glob("*.py"))}
-    return digest([sources, [metadata.version(package) for package in verifier.PACKAGES]])
+def of_precision(load_in_4bit: bool) -> str:
+    """In which numbers a model's weights are stored and computed with, such as `nf4 float32`."""
+    compute = "bfloat16" if loading.gpu_is_there() else "float32"
+    return f"nf4 {compute}" if load_in_4bit else compute
 
 
 def of_model(source: Source, load_in_4bit: bool, adapter: Path | None) -> str:
@@ -60,5 +58,5 @@ def refuse_unlike(results: Mapping[str, Mapping[str, object]]) -> None:
 
 def digest(value: object) -> str:
     """The fingerprint of bytes, or of anything that JSON can hold."""
-    data = value if isinstance(value, bytes) else json.dumps(value, sort_keys=True, default=str).encode()
-    return hashlib.sha256(data).hexdigest()[:16]
+    whole = hashlib.sha256(value).hexdigest() if isinstance(value, bytes) else digests.of_value(value)
+    return whole[:16]

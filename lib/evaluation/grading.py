@@ -50,7 +50,7 @@ def table(
     prompts = prompt_ids(tokenizer, [problem.messages for problem in problems])
     prompts = [ids for ids in prompts for _ in range(samples)]
     completions = sample(engine or model, tokenizer, prompts, sampler, progress, first_not)
-    verdicts = grade([c.text for c in completions], [p.gold for p in asked])
+    texts = [c.text for c in completions]
     batch = prompts, [c.ids for c in completions], tokenizer.pad_token_id
     policy = sequence_scores(model, *batch, token_budget=token_budget)
     reference = sequence_scores(model, *batch, reference=True, token_budget=token_budget) if has_adapter else policy
@@ -58,20 +58,30 @@ def table(
         {
             "problem_id": [p.id for p in asked],
             "gold": [p.gold for p in asked],
-            "completion": [c.text for c in completions],
-            "answer": [v.answer for v in verdicts],
-            "vote": votes(asked, verdicts),
-            "status": [v.status for v in verdicts],
-            "correct": [v.correct for v in verdicts],
+            "completion": texts,
+            **_graded(asked, texts),
             "length": [len(c.ids) for c in completions],
             "truncated": [c.truncated for c in completions],
-            "direct": [verifier.is_direct(c.text) for c in completions],
+            "direct": list(map(verifier.is_direct, texts)),
             "policy_logprob": policy.logprob,
             "reference_logprob": reference.logprob,
             "sampling_logprob": [c.logprob for c in completions],
             "entropy": policy.entropy,
         }
     )
+
+
+def _graded(asked: Sequence[Problem], texts: Sequence[str]) -> dict[str, list]:
+    """What the verifier says of each completion, as columns."""
+    verdicts = grade(texts, [p.gold for p in asked])
+    columns: dict[str, list] = {"answer": [v.answer for v in verdicts], "vote": votes(asked, verdicts)}
+    return columns | {"status": [v.status for v in verdicts], "correct": [v.correct for v in verdicts]}
+
+
+def regraded(table: pd.DataFrame, problems: Sequence[Problem]) -> pd.DataFrame:
+    """A table of samples of these problems, graded anew by the verifier of today."""
+    known = {problem.id: problem for problem in problems}
+    return table.assign(**_graded([known[name] for name in table["problem_id"]], table["completion"].tolist()))
 
 
 def votes(asked: Sequence[Problem], verdicts: Sequence[verifier.Verdict]) -> list[str | None]:

@@ -1,26 +1,29 @@
 """Evaluations of bases and runs: sampled in chunks, kept with what they are made of, resumed, and summed up.
 
-A folder `evaluations/` holds `<data>-<split>.json`, the result, and beside it the raw samples that its numbers are computed from.
-While an evaluation runs, whole chunks of problems appear in `<data>-<split>-chunks/`: a killed one goes on after the last of them,
-and what comes out is the same."""
+A folder `evaluations/` holds `<data>-<split>.json`, the result with the digests of itself and of the raw samples beside it, from
+which its numbers are computed. While an evaluation runs, whole chunks of problems appear in `<data>-<split>-chunks/`: a killed one
+goes on after the last of them, and what comes out is the same."""
 
+import json
 import shutil
+import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
-from lib.data import problems
+from lib.data import problems, sets
 from lib.data.prompts import Problem
 from lib.evaluation import fingerprints, grading, metrics
 from lib.evaluation.config import EvalConfig
 from lib.evaluation.metrics import Graded
 from lib.models import environment, loading, sampling, sources, tokens
 from lib.rewards import verifier
-from lib.storage import files
+from lib.storage import digests, files
 from lib.storage.errors import UsageError
-from lib.training import train
+from lib.training import record, train
 
 CHECKPOINTS = ("last", "best")
 MOST_RANK = 64  # of an adapter that vLLM samples with
@@ -54,16 +57,20 @@ def of_run(run: Path, config: EvalConfig, checkpoint: str = "last") -> dict:
         raise UsageError(f"Unknown checkpoint {checkpoint!r}: choose one of {', '.join(CHECKPOINTS)}.")
     if not train.finished(run):
         raise UsageError(f"There is no finished run in {run}: check its name, or train it first.")
+    record.check(run, "config.json", "adapter")
     trained = files.read_json(run / "config.json")
     settings, objective = trained["settings"], trained["objective"]
+    if settings["data"] == config.data and sets.named(config.data).is_file and not config.on_training_data:
+        raise UsageError(f"{run.name} was trained on {config.data}: evaluate it on another file, or set on_training_data to true.")
     numbers = {name: objective[name] for name in ("alpha", "beta_inv", "normalization", "length_exponent")}
     about = {"objective": objective["name"], **numbers, "fixed_length": settings.get("fixed_length", False)}
-    about |= {"seed": settings["seed"], "checkpoint": checkpoint}
-    subject = Subject(sources.resolve(settings["model"]), settings["load_in_4bit"], run / "adapter", about)
+    about |= {"seed": settings["seed"], "checkpoint": checkpoint, "trained_with": trained["verifier"]}
+    source = sources.resolve(settings["model"], trained["model"]["revision"])
+    subject = Subject(source, settings["load_in_4bit"], run / "adapter", about)
     if checkpoint == "last":
         return evaluate_subject(subject, run, config)
     best, scores = best_on_validation(subject, run, config)
-    about |= {"step": _step(best), "validation": scores}
+    about |= {"step": record.step_of(best), "validation": scores}
     return evaluate_subject(subject._replace(adapter=best, about=about), run, config, "-best")
 
 
@@ -77,8 +84,7 @@ def best_on_validation(subject: Subject, run: Path, config: EvalConfig) -> tuple
             f"{config.data} has no validation split apart from its {config.split} split ({len(overlap)} problems are in both): "
             "report the last checkpoint."
         )
-    kept = sorted((mark.parent for mark in run.glob("checkpoints/checkpoint-*/complete")), key=_step)
-    if not kept:
+    if not (kept := record.checkpoints(run)):
         raise UsageError(f"{run} keeps no checkpoints: report the last one, which is its adapter.")
     scores = {}
     for path in kept:
@@ -87,20 +93,17 @@ def best_on_validation(subject: Subject, run: Path, config: EvalConfig) -> tuple
     return max(reversed(kept), key=lambda path: scores[path.name]), scores
 
 
-def _step(checkpoint: Path) -> int:
-    return int(checkpoint.name.removeprefix("checkpoint-"))
-
-
 def evaluate_subject(subject: Subject, folder: Path, config: EvalConfig, suffix: str = "") -> dict:
     """Evaluates a model; writes `evaluations/<data>-<split><suffix>.json`, with the raw samples beside it, and returns the result.
-    Samples that are there already are kept (`identity`); killed at any moment, it goes on with the next chunk and ends in the same
-    numbers. `tokens` and `seconds` are what sampling, grading and scoring took."""
+    Samples that are there already are kept (`identity`), and graded anew if the verifier changed; what is damaged is sampled anew.
+    Killed at any moment, it goes on with the next chunk and ends in the same numbers. `tokens` and `seconds` are what sampling,
+    grading and scoring took."""
     stem = Path(folder) / "evaluations" / f"{config.stem}{suffix}"
     chosen = load_problems(config)
     made_of = identity(subject, config, chosen.problems)
     with files.lock(stem.parent):
-        files.sweep(stem.parent)
-        seconds = _kept(stem, made_of)
+        files.sweep(stem.parent, Path(f"{stem}-chunks"))
+        seconds = _kept(stem, made_of, chosen.problems)
         if seconds is None:
             seconds = _measure(subject, config, chosen.problems, stem, made_of)
             files.write_json(stem.parent / "environment.json", environment.describe())
@@ -110,7 +113,8 @@ def evaluate_subject(subject: Subject, folder: Path, config: EvalConfig, suffix:
         result |= {"seconds": round(seconds, 1), "revision": chosen.revision}
         result |= {"left_out": {"too_long": too_long, "unreadable_golds": list(chosen.unreadable)}}
         result |= {"verifier": verifier.description(strict=False), **made_of}
-        files.write_json(Path(f"{stem}.json"), result)
+        result |= {"tables": {path.name: digests.of(path) for path in _tables(stem)}}
+        digests.write_sealed(Path(f"{stem}.json"), result)
         shutil.rmtree(f"{stem}-chunks", ignore_errors=True)
     return result
 
@@ -123,7 +127,8 @@ def identity(subject: Subject, config: EvalConfig, asked: list[Problem]) -> dict
         "config": config.identity(),
         "fingerprint_prompts": fingerprints.of_prompts(asked),
         "fingerprint_sampler": fingerprints.digest({"engine": engine} | config.model_dump(include=names)),
-        "fingerprint_grader": fingerprints.of_grader(),
+        "fingerprint_grader": verifier.fingerprint(),
+        "fingerprint_precision": fingerprints.of_precision(subject.load_in_4bit),
         "fingerprint_model": fingerprints.of_model(subject.source, subject.load_in_4bit, subject.adapter),
     }
 
@@ -133,34 +138,64 @@ def _tables(stem: Path) -> list[Path]:
     return [Path(f"{stem}-{kind}.parquet") for kind in Graded._fields]
 
 
-def _kept(stem: Path, made_of: dict[str, object]) -> float | None:
-    """The seconds that a finished evaluation took, if it was made of the same things and its samples are there."""
+def read(path: Path) -> dict:
+    """The result of an evaluation. Raises UsageError if it, or a table of its samples, is missing or not what was written."""
+    result = digests.read_sealed(path)
+    if result is None or digests.damaged(path.parent, result["tables"]):
+        raise UsageError(f"{path}, or the samples beside it, are not there or damaged: run the evaluation once more.")
+    return result
+
+
+def _kept(stem: Path, made_of: dict[str, object], asked: list[Problem]) -> float | None:
+    """The seconds that a finished evaluation took, if it was made of the same things and is whole; it is graded anew if the
+    verifier is another one."""
     path = Path(f"{stem}.json")
-    if not all(one.exists() for one in (path, *_tables(stem))):
+    try:
+        result = read(path)
+    except UsageError as error:
+        if path.exists():
+            print(str(error).replace("run the evaluation once more", "it is done once more"), file=sys.stderr)
         return None
-    result = files.read_json(path)
-    return result["seconds"] if result == result | made_of else None
+    if any(result[name] != value for name, value in made_of.items() if name != "fingerprint_grader"):
+        return None
+    if result["fingerprint_grader"] != made_of["fingerprint_grader"]:
+        _write_tables(stem, [grading.regraded(pd.read_parquet(table), asked) for table in _tables(stem)])
+    return result["seconds"]
+
+
+def _write_tables(stem: Path, tables: Iterable[pd.DataFrame]) -> None:
+    """Replaces an evaluation's tables; an older result does not describe them."""
+    Path(f"{stem}.json").unlink(missing_ok=True)
+    for table, path in zip(tables, _tables(stem), strict=True):
+        with files.atomic(path) as partial:
+            table.to_parquet(partial, index=False)
 
 
 def _measure(subject: Subject, config: EvalConfig, asked: list[Problem], stem: Path, made_of: dict[str, object]) -> float:
     """Samples what is not there yet, chunk by chunk, puts the chunks together, and returns the seconds that they took."""
-    folder = Path(f"{stem}-chunks")
-    if not (folder / "of.json").exists() or files.read_json(folder / "of.json") != made_of:
+    folder, samples_of = Path(f"{stem}-chunks"), {k: v for k, v in made_of.items() if k != "fingerprint_grader"}
+    if digests.read_sealed(folder / "of.json") != json.loads(json.dumps(samples_of)):
         shutil.rmtree(folder, ignore_errors=True)
-    files.write_json(folder / "of.json", made_of)
+        digests.write_sealed(folder / "of.json", samples_of)
     paths = {start: folder / f"{start:06d}.parquet" for start in range(0, len(asked), config.chunk)}
-    if missing := {start: path for start, path in paths.items() if not path.exists()}:
+    if missing := {start: path for start, path in paths.items() if not _is_whole(path)}:
         _sample_chunks(subject, config, asked, missing)
     chunks = [pd.read_parquet(path) for path in paths.values()]
     whole = pd.concat(chunks, ignore_index=True)
     if whole.empty:
         raise UsageError(f"Every prompt has more than {config.max_prompt_tokens} tokens: raise max_prompt_tokens.")
     whole.attrs = {}
-    Path(f"{stem}.json").unlink(missing_ok=True)  # an older result does not describe the new samples
-    for kind, path in zip(Graded._fields, _tables(stem), strict=True):
-        with files.atomic(path) as partial:
-            whole[whole["kind"] == kind].drop(columns="kind").to_parquet(partial, index=False)
+    tables = [whole[whole["kind"] == kind].drop(columns="kind") for kind in Graded._fields]
+    if any(chunk.attrs["grader"] != made_of["fingerprint_grader"] for chunk in chunks):
+        tables = [grading.regraded(table, asked) for table in tables]
+    _write_tables(stem, tables)
     return sum(chunk.attrs["seconds"] for chunk in chunks)
+
+
+def _is_whole(chunk: Path) -> bool:
+    """Whether a chunk is there and is what was written."""
+    seal = digests.read_sealed(chunk.with_suffix(".json"))
+    return seal is not None and not digests.damaged(chunk.parent, seal)
 
 
 def _sample_chunks(subject: Subject, config: EvalConfig, asked: list[Problem], paths: dict[int, Path]) -> None:
@@ -183,9 +218,10 @@ def _sample_chunks(subject: Subject, config: EvalConfig, asked: list[Problem], p
             if part:
                 graded, size = _measure_in_batches(loaded, config, part, size)
                 table = pd.concat([t.assign(kind=kind) for kind, t in graded._asdict().items()], ignore_index=True)
-            table.attrs["seconds"] = time.perf_counter() - started
+            table.attrs = {"seconds": time.perf_counter() - started, "grader": verifier.fingerprint()}
             with files.atomic(path) as partial:
                 table.to_parquet(partial, index=False)
+            digests.write_sealed(path.with_suffix(".json"), {path.name: digests.of(path)})
 
 
 def _measure_in_batches(loaded: grading.Loaded, config: EvalConfig, part: list[Problem], size: int) -> tuple[Graded, int]:

@@ -1,13 +1,13 @@
 """Where a model is loaded from. Names are checked here, with advice, before anything heavy is imported."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from lib.models import tiny
-from lib.storage import hub
+from lib.storage import digests, hub
 from lib.storage.errors import UsageError
 
+WEIGHTS = ("*.safetensors", "*.bin", "*.pt", "*.pth", "*.gguf")
 OFFLINE_CHOICE = f"the models of the kit need no hub: {', '.join(tiny.BASES)}"
 
 
@@ -21,9 +21,9 @@ class Source:
     fingerprint: str | None = None
 
 
-def resolve(model: str) -> Source:
-    """Finds a model: a base of the kit by name, a local folder, or a hub id. Loads nothing. Raises UsageError when there is no such
-    model, or when the hub would have to be asked and cannot be reached."""
+def resolve(model: str, revision: str | None = None) -> Source:
+    """Finds a model: a base of the kit by name, a local folder, or a hub id, of which `revision` may be the commit to take. Loads
+    nothing. Raises UsageError when there is no such model, or when the hub would have to be asked and cannot be reached."""
     folder = tiny.BASES.get(model, Path(model).expanduser())
     if folder.is_dir():
         if not (folder / "config.json").is_file():
@@ -31,7 +31,8 @@ def resolve(model: str) -> Source:
         return Source(model, str(folder), fingerprint=fingerprint(folder))
     if model.startswith((".", "/", "~")) or model.count("/") != 1:
         raise UsageError(f"There is no model {model!r}: give a folder, or a hub id such as owner/name; {OFFLINE_CHOICE}.")
-    return Source(model, model, hub.commit(model, otherwise=f"connect and try again, or go on offline; {OFFLINE_CHOICE}"))
+    otherwise = f"connect and try again, or go on offline; {OFFLINE_CHOICE}"
+    return Source(model, model, hub.commit(model, revision=revision, otherwise=otherwise))
 
 
 def folder_of(source: Source) -> Path:
@@ -40,10 +41,6 @@ def folder_of(source: Source) -> Path:
 
 
 def fingerprint(folder: Path) -> str:
-    """A hash of the names, sizes and first mebibytes of a folder's weight files."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.safetensors")):
-        digest.update(f"{path.name} {path.stat().st_size}".encode())
-        with path.open("rb") as file:
-            digest.update(file.read(2**20))
-    return digest.hexdigest()[:16]
+    """A hash of the names and contents of a folder's weight files."""
+    weights = sorted(path for kind in WEIGHTS for path in folder.glob(kind))
+    return digests.of_value([[path.name, digests.of(path)] for path in weights])[:16]

@@ -9,16 +9,17 @@ from typing import Any
 
 import pandas as pd
 
-from lib.evaluation import fingerprints, metrics, statistics
+from lib.evaluation import fingerprints, metrics, runner, statistics
 from lib.profiles import Profile
 from lib.rewards.objectives import OBJECTIVES, Objective
 from lib.storage import files, folders
 from lib.storage.errors import UsageError
+from lib.training import record
 
 STEP_COLUMNS = ["step", "task_accuracy", "reward", "length", "direct_share", "truncated", "reference_logprob"]
 STEP_COLUMNS += ["policy_logprob", "kl", "entropy", "zero_variance", "grad_norm", "seconds", "tokens"]
 DIFFERENCE_COLUMNS = ["model", "data_set", "label", "before", "after", *statistics.Difference._fields]
-NOT_IN_TABLES = ["config", "validation", "step", "revision", "left_out", "verifier"]
+NOT_IN_TABLES = ["config", "validation", "step", "revision", "left_out", "verifier", "trained_with", "tables"]
 
 
 def collect(profile: Profile) -> bool:
@@ -33,11 +34,13 @@ def collect(profile: Profile) -> bool:
         print(f"{len(missing)} of {len(last)} evaluations of {profile.name} are not there yet ({missing[0]}, …).")
         return False
     best = [path for path in (one.with_name(f"{one.stem}-best.json") for one in last) if path.exists()]
-    summary = pd.DataFrame([files.read_json(path) for path in last + best]).drop(columns=NOT_IN_TABLES, errors="ignore")
+    summary = pd.DataFrame([runner.read(path) for path in last + best]).drop(columns=NOT_IN_TABLES, errors="ignore")
     names = [path.parents[1].name for path in last] + [f"{path.parents[1].name}-best" for path in best]
     summary = summary.assign(run=names, path=last + best)
     _refuse_unlike(summary)
     runs = {name: folder[name] for name in profile.rows}
+    for path in runs.values():
+        record.check(path, "environment.json", "metrics.jsonl")
     steps = [pd.DataFrame(files.read_lines(path / "metrics.jsonl")).assign(run=name) for name, path in runs.items()]
     tables = {"steps": pd.concat(steps)[["run", *STEP_COLUMNS]], "differences": _differences(_labelled(summary))}
     tables["summary"] = summary.drop(columns="path")
@@ -45,9 +48,9 @@ def collect(profile: Profile) -> bool:
     for name, table in tables.items():
         with files.atomic(results / f"{name}.csv") as path:
             table.to_csv(path, index=False, float_format="%.6g")
-    environments = [files.read_json(path / "environment.json") for path in runs.values()]
-    same = all(environment == environments[0] for environment in environments)
-    files.write_json(results / "environment.json", environments[0] | {"the_same_for_all_runs": same})
+    segments = [segment for path in runs.values() for segment in files.read_json(path / "environment.json")]
+    known = [{name: value for name, value in segment.items() if name != "first_step"} for segment in segments]
+    files.write_json(results / "environment.json", known[0] | {"the_same_for_all_runs": all(one == known[0] for one in known)})
     return True
 
 
@@ -74,7 +77,7 @@ def _differences(summary: pd.DataFrame) -> pd.DataFrame:
 def difference(before: Sequence[Path], after: Sequence[Path]) -> statistics.Difference:
     """The difference in sampled accuracy of evaluations, result files of one label's seeds each, paired by question and seed.
     Raises UsageError if prompts, sampler or grader differ."""
-    fingerprints.refuse_unlike({f"{path.parents[1].name}/{path.stem}": files.read_json(path) for path in (*before, *after)})
+    fingerprints.refuse_unlike({f"{path.parents[1].name}/{path.stem}": runner.read(path) for path in (*before, *after)})
     return statistics.difference(*([_by_question(path) for path in side] for side in (before, after)))
 
 

@@ -3,25 +3,51 @@
 What the files contain is the business of whoever writes them."""
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+from lib.storage.errors import UsageError
+
+FULL = 2**16  # bytes that are free on a disk that counts as full
 
 
 @contextlib.contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Yields a temporary path in the same folder, which becomes `path` if the block ends without an exception."""
+    """Yields a temporary path in the same folder, which becomes `path` if the block ends without an exception. Raises UsageError
+    where the disk is full; what was there before is kept."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        yield temporary
-        os.replace(temporary, path)
+        with room_for(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def room_for(path: Path) -> Iterator[None]:
+    """Inside, an exception that comes of a full disk becomes UsageError, in one sentence. Libraries of compiled code say it in
+    their own ways, or not at all: then the free space tells."""
+    try:
+        yield
+    except UsageError:
+        raise
+    except Exception as error:
+        there = next(folder for folder in (path, *path.parents) if folder.is_dir())
+        free = shutil.disk_usage(there).free
+        if getattr(error, "errno", None) != errno.ENOSPC and "No space left" not in str(error) and free >= FULL:
+            raise
+        what = f"The disk of {path} is full ({free / 2**20:.1f} MiB are free), and it could not be written"
+        raise UsageError(f"{what}: make room, and start again; what was finished is kept.") from error
 
 
 def write_json(path: Path, value: object) -> None:
@@ -30,7 +56,7 @@ def write_json(path: Path, value: object) -> None:
         temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
 
 
-def read_json(path: Path) -> dict:
+def read_json(path: Path) -> Any:
     """Reads a JSON file."""
     return json.loads(Path(path).read_text(encoding="utf-8"))
 
@@ -59,13 +85,23 @@ def lock(folder: Path) -> Iterator[int]:
             handle.seek(0)
             print(f"Process {handle.read().strip()} is at work in {folder}: waiting for it to finish.", file=sys.stderr, flush=True)
             fcntl.flock(handle, fcntl.LOCK_EX)
-        handle.truncate(0)
-        handle.write(str(os.getpid()))
-        handle.flush()
+        with contextlib.suppress(OSError):  # on a full disk the lock holds without its number
+            handle.truncate(0)
+            handle.write(str(os.getpid()))
+            handle.flush()
         yield handle.fileno()
 
 
-def sweep(folder: Path) -> None:
-    """Removes what killed writers left behind in a folder that this process holds."""
-    for path in folder.rglob(".*.partial"):
-        path.unlink()
+def sweep(*folders: Path) -> None:
+    """Removes what killed writers left behind in folders that this process holds, but not in the folders in them."""
+    for folder in folders:
+        for path in folder.glob(".*.partial"):
+            remove(path)
+
+
+def remove(path: Path) -> None:
+    """Removes a file, or a folder with all that is in it, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

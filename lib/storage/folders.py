@@ -1,5 +1,6 @@
 """Where things are: the checkout, the runs of a profile, its evaluations and its result tables."""
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -32,5 +33,7 @@ def base_name(model: str) -> str:
 
 
 def evaluation_stem(data: str, split: str) -> str:
-    """The file name of an evaluation's results, less the ending: `arithmetic-test`."""
-    return f"{Path(data).stem}-{split}"
+    """The file name of an evaluation's results, less the ending: `arithmetic-test`. What has a folder or an owner in its name gets
+    a hash of all of it, since two may end alike."""
+    mark = f"-{hashlib.sha256(data.encode()).hexdigest()[:6]}" if Path(data).stem != data else ""
+    return f"{Path(data).stem}{mark}-{split}"

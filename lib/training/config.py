@@ -48,7 +48,7 @@ class TrainConfig(Config):
     max_completion_tokens: Count = 64
     token_budget: Count = 1024  # padded tokens per likelihood pass
     save_every: Count = 20
-    keep_checkpoints: Count = 2  # the newest ones; more of them give 06_evaluate more to choose the best from
+    keep_checkpoints: Annotated[int, Field(ge=2)] = 2  # the newest ones; of more, 06_evaluate can choose the best
     report_to: list[str] | str = "none"  # TRL's live reporters, such as tensorboard, trackio or wandb
 
     @model_validator(mode="after")

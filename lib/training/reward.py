@@ -1,7 +1,7 @@
 """The reward that TRL calls: R of each completion of a step, and what is kept of the step."""
 
+from collections.abc import Mapping
 from itertools import takewhile
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,8 +11,9 @@ from lib.models import tokens
 from lib.models.scoring import sequence_scores
 from lib.rewards import objectives, verifier
 from lib.rewards.objectives import RewardInputs
-from lib.storage import files
+from lib.storage.errors import UsageError
 from lib.training.config import TrainConfig
+from lib.training.record import Record
 
 KEPT = ("reference_logprob", "policy_logprob", "length")  # inputs that are in every table and line, besides an objective's own
 
@@ -33,8 +34,8 @@ class RewardFunction:
 
     __name__ = "reward_function"
 
-    def __init__(self, config: TrainConfig, folder: Path, model: tokens.Model, tokenizer: tokens.Tokenizer):
-        self.config, self.folder, self.model, self.tokenizer = config, folder, model, tokenizer
+    def __init__(self, config: TrainConfig, record: Record, model: tokens.Model, tokenizer: tokens.Tokenizer):
+        self.config, self.record, self.model, self.tokenizer = config, record, model, tokenizer
         self.objective = config.resolved_objective()
         self.end_ids = tokens.eos_token_ids(model, tokenizer)
         self.last_row: dict[str, float] = {}  # the step's means
@@ -53,12 +54,12 @@ class RewardFunction:
         batch = Batch(given["trainer_state"].global_step, prompts, completion_ids, texts, golds, verdicts)
         inputs, entropy = self._inputs(batch)
         rewards = self.objective.reward(inputs)
+        refuse_not_finite(batch, {"R": rewards, "log π": inputs.policy_logprob, "log p": inputs.reference_logprob})
         self.last_row = self._row(batch, inputs, entropy, rewards)
         kept: dict[str, Any] = {"problem_id": given["problem_id"], "completion": texts, "answer": [v.answer for v in verdicts]}
         kept |= {"status": [v.status for v in verdicts], "reward": rewards}
         kept |= {name: inputs.get(name) for name in (*KEPT, *inputs.extra)}
-        with files.atomic(self.folder / "completions" / f"step-{batch.step:05d}.parquet") as path:
-            pd.DataFrame(kept).to_parquet(path, index=False)
+        self.record.keep_completions(batch.step, pd.DataFrame(kept))
         self.phase = "loss"
         return rewards.tolist()
 
@@ -99,3 +100,12 @@ class RewardFunction:
             "tokens": int(inputs.length.sum()),
             **{f"verdict_{status}": sum(v.status == status for v in batch.verdicts) for status in verifier.STATUSES},
         }
+
+
+def refuse_not_finite(batch: Batch, found: Mapping[str, np.ndarray]) -> None:
+    """Raises UsageError, with the completion, if one of a step's numbers is not finite: TRL would leave that completion out, while
+    G/(G − 1) still counts it."""
+    for name, values in found.items():
+        for i in np.flatnonzero(~np.isfinite(values))[:1]:
+            what = f"In step {batch.step} {name} is {values[i]} for the completion {batch.texts[i]!r}"
+            raise UsageError(f"{what}: look at the reward's terms, or lower learning_rate.")

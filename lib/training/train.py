@@ -4,7 +4,6 @@ RLOO is GRPO without division by the standard deviation, times G/(G−1); the lo
 no KL is in the loss, because every objective carries its KL in the reward."""
 
 import dataclasses
-import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,9 +12,12 @@ from lib.data.problems import ProblemSet
 from lib.data.prompts import Problem
 from lib.models import environment, loading, sources, tokens
 from lib.rewards import verifier
-from lib.storage import files
+from lib.storage import digests, files
 from lib.storage.errors import UsageError
 from lib.training.config import TrainConfig
+from lib.training.record import Record, finished, step_of
+
+__all__ = ["Run", "finished", "identity", "prepare", "train"]
 
 # What decides what fits into memory, and who watches: a run may go on with other values, which change rounding and the draws alone
 FREE = ("micro_batch", "generation_batch", "token_budget", "vllm_memory", "report_to")
@@ -37,32 +39,37 @@ def prepare(folder: Path, config: TrainConfig) -> Run:
     _refuse_this_machine(config)
     found = problems.load_set(config.data, "train", config.train_problems, revision=config.revision)
     against = problems.load(config.overlap_with, "test", 20_000) if config.overlap_with is not None else []  # all of them
-    run = Run(Path(folder), config, sources.resolve(config.model), found, against)
+    pinned = _described(Path(folder)).get("model", {}).get("revision")  # a hub's commit
+    run = Run(Path(folder), config, sources.resolve(config.model, pinned), found, against)
     _refuse_another_run(run)
     return run
 
 
 def train(run: Run) -> Path:
-    """Trains a run, from its last checkpoint if it has one; does nothing if it is finished. Returns its folder."""
+    """Trains a run, from its newest whole checkpoint if there is one; does nothing if it is finished. Returns its folder."""
+    record = Record(run.folder, identity(run))
     with files.lock(run.folder):
         _refuse_another_run(run)  # it may have begun since the run was prepared
-        files.sweep(run.folder)
-        if finished(run.folder):
+        files.sweep(run.folder, run.folder / "completions")
+        if record.mend():
             print(f"{run.folder.name} is finished: nothing to train.")
             return run.folder
+        start = record.resume()
         model, tokenizer = _policy(run)
         rows, about = _rows(run, tokenizer)
         from lib.training import trainer  # it imports TRL, which must come after Unsloth
 
-        made = trainer.build(run.folder, run.config, model, tokenizer, rows)
+        made = trainer.build(record, run.config, model, tokenizer, rows)
         _describe(run, made, about)
-        _save_adapter(trainer.fit(made, run.config), run.folder)
+        record.begin(_segment(run, start))
+        record.finish(trainer.fit(made, run.config, start))
     return run.folder
 
 
-def finished(folder: Path) -> bool:
-    """Whether a run has its final adapter."""
-    return (Path(folder) / "adapter" / "adapter_config.json").is_file()
+def identity(run: Run) -> str:
+    """A digest of all that defines a run: its settings but for the `FREE` ones, the base's weights, the version of its data."""
+    settings = run.config.model_dump(exclude=set(FREE))
+    return digests.of_value([settings, run.source.revision, run.source.fingerprint, run.problems.revision])
 
 
 def _refuse_this_machine(config: TrainConfig) -> None:
@@ -87,20 +94,29 @@ def _refuse_this_machine(config: TrainConfig) -> None:
 
 def _refuse_another_run(run: Run) -> None:
     """Raises UsageError if the folder holds a run with other settings, weights or data."""
-    path = run.folder / "config.json"
-    if not path.exists():
+    there = _described(run.folder)
+    if not there:
         return
-    there = files.read_json(path)
     defaults = {name: field.default for name, field in TrainConfig.model_fields.items()}  # for settings younger than the run
-    before = defaults | there["settings"] | {"weights": there["model"]["fingerprint"]}
-    now = run.config.model_dump() | {"weights": run.source.fingerprint}
+    before = defaults | there["settings"] | {"weights": there["model"]["fingerprint"], "commit": there["model"]["revision"]}
+    now = run.config.model_dump() | {"weights": run.source.fingerprint, "commit": run.source.revision}
     changed = [f"{k} ({before.get(k)} there, {v} here)" for k, v in now.items() if k not in FREE and before.get(k) != v]
     if changed:
         what = f"{run.folder} holds a run with other settings: {', '.join(changed)}"
         raise UsageError(f"{what}. Name a new run, or delete that folder.")
-    data, revision = there.get("problems", {}).get("revision"), run.problems.revision
+    data, revision = there["problems"].get("revision"), run.problems.revision
     if data not in (None, revision):
         raise UsageError(f"{run.folder} was trained on version {data} of its data, which is now {revision}: name a new run.")
+
+
+def _described(folder: Path) -> dict:
+    """What `config.json` says of the run in a folder; nothing if there is none, or if it is damaged: each checkpoint says as well
+    whose it is."""
+    try:
+        there = files.read_json(folder / "config.json")
+        return there if {"settings", "model", "problems"} <= set(there) else {}
+    except (OSError, ValueError, TypeError):
+        return {}
 
 
 def _policy(run: Run) -> tuple[tokens.Model, tokens.Tokenizer]:
@@ -132,8 +148,7 @@ def _rows(run: Run, tokenizer: tokens.Tokenizer) -> tuple[Any, dict[str, object]
 
 
 def _describe(run: Run, made: Any, about: dict[str, object]) -> None:
-    """Writes what the run is made of: `config.json`, and the versions and hardware, `environment.json`."""
-    files.write_json(run.folder / "environment.json", environment.describe())
+    """Writes what the run is made of, `config.json`."""
     described = {
         "settings": run.config.model_dump(),
         "objective": dataclasses.asdict(run.config.resolved_objective()),
@@ -146,11 +161,8 @@ def _describe(run: Run, made: Any, about: dict[str, object]) -> None:
     files.write_json(run.folder / "config.json", described)
 
 
-def _save_adapter(checkpoint: Path, folder: Path) -> None:
-    """The adapter of the last checkpoint, which is that of the last step, becomes the run's."""
-    partial = folder / ".adapter"
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
-    for name in ("adapter_model.safetensors", "adapter_config.json"):
-        shutil.copy(checkpoint / name, partial)
-    partial.rename(folder / "adapter")
+def _segment(run: Run, start: Path | None) -> dict:
+    """What the steps from here on are taken with: versions, hardware, engine."""
+    engine = "vllm" if run.config.samples_with_vllm() else "huggingface"
+    used = {"engine": engine, "verifier": verifier.fingerprint(), **environment.describe()}
+    return {"first_step": step_of(start) if start else 0, **used}

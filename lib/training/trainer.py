@@ -2,26 +2,27 @@
 
 import contextlib
 import dataclasses
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
 import trl
 from accelerate.utils.memory import should_reduce_batch_size
 from tqdm import tqdm
 from transformers import PrinterCallback, TrainerCallback
+from trl.trainer.utils import RepeatSampler
 
 from lib.models import loading, tokens
 from lib.storage import files
 from lib.storage.errors import UsageError
 from lib.training.config import TrainConfig
+from lib.training.record import Record
 from lib.training.reward import RewardFunction
 
 PATIENCE = 10  # steps without any signal after which a run gives up
 DOING = {"generation": "completions were generated", "likelihood": "completions were scored", "loss": "the loss was taken"}
-COMPLETE = "complete"  # the file that says that a checkpoint was written to its end
 
 
 def grpo_config(config: TrainConfig, output_dir: Path) -> trl.GRPOConfig:
@@ -67,17 +68,18 @@ def _fields(config: TrainConfig, output_dir: Path) -> dict[str, object]:
     }
 
 
-def build(folder: Path, config: TrainConfig, model: tokens.Model, tokenizer: tokens.Tokenizer, rows: Any) -> Any:
+def build(record: Record, config: TrainConfig, model: tokens.Model, tokenizer: tokens.Tokenizer, rows: Any) -> Any:
     """TRL's GRPO trainer for a run: exact RLOO with the kit's reward, writing into the run's folder."""
-    reward = RewardFunction(config, folder, model, tokenizer)
-    trainer = trl.GRPOTrainer(
+    reward = RewardFunction(config, record, model, tokenizer)
+    trainer: Any = trl.GRPOTrainer(
         model=model,
         reward_funcs=[reward],
-        args=grpo_config(config, folder / "checkpoints"),
+        args=grpo_config(config, record.folder / "checkpoints"),
         train_dataset=rows,
         processing_class=tokenizer,
-        callbacks=[RunWriter(folder, reward)],
+        callbacks=[RunWriter(record, reward)],
     )
+    trainer._get_train_sampler = lambda *_: ByStep(trainer)
     if config.fixed_length:
         go_on_after_eos(trainer)
     if config.generation_batch and not trainer.use_vllm:
@@ -108,16 +110,33 @@ def generate_in_parts(trainer: Any, size: int) -> None:
     trainer._generate_single_turn = in_parts
 
 
-class RunWriter(TrainerCallback):
-    """Writes a line of metrics per step, shows the progress bar, marks checkpoints complete, stops a run without signal."""
+class ByStep(RepeatSampler):
+    """TRL's sampler of problems, whose order in an epoch depends on the seed and the step alone, not on how often it was asked:
+    else a run that goes on in its second epoch would take the first one's order."""
 
-    def __init__(self, folder: Path, reward: RewardFunction):
-        self.folder, self.reward = folder, reward
+    def __init__(self, trainer: Any):
+        args = trainer.args
+        prompts = args.generation_batch_size // trainer.num_generations
+        rows, repeats = trainer.train_dataset, trainer.num_iterations * args.steps_per_generation
+        super().__init__(rows, trainer.num_generations, prompts, repeats, trainer.shuffle_dataset, args.seed)
+        self.trainer, self.steps_per_epoch = trainer, len(rows) // prompts
+
+    def __iter__(self) -> Iterator[int]:
+        """The rows of the epoch that the trainer is in."""
+        self.generator.manual_seed(self.trainer.args.seed)
+        for _ in range(self.trainer.state.global_step // self.steps_per_epoch):
+            torch.randperm(self.num_samples, generator=self.generator)
+        return super().__iter__()
+
+
+class RunWriter(TrainerCallback):
+    """Writes a line of metrics per step, shows the progress bar, seals checkpoints, stops a run without signal."""
+
+    def __init__(self, record: Record, reward: RewardFunction):
+        self.record, self.reward = record, reward
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_unused: Any) -> None:
-        """Forgets the lines after the checkpoint that a resumed run starts from."""
-        self.rows: list[dict] = [row for row in files.read_lines(self.folder / "metrics.jsonl") if row["step"] < state.global_step]
-        self.bar = tqdm(total=args.max_steps, initial=state.global_step, desc=self.folder.name, unit="step")
+        self.bar = tqdm(total=args.max_steps, initial=state.global_step, desc=self.record.folder.name, unit="step")
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_unused: Any) -> None:
         """Starts the step's clock; generation is inside the step."""
@@ -128,44 +147,35 @@ class RunWriter(TrainerCallback):
         if logs is None or "loss" not in logs:
             return
         row = self.reward.last_row | {k: logs[k] for k in ("loss", "grad_norm", "learning_rate")}
-        self.rows.append(row | {"seconds": round(time.perf_counter() - self.started, 3)})
-        files.write_lines(self.folder / "metrics.jsonl", self.rows)
+        self.record.keep_row(row | {"seconds": round(time.perf_counter() - self.started, 3)})
         shown = f"accuracy={row['task_accuracy']:.2f}, R={row['reward']:.2f}, length={row['length']:.2f}"
         self.bar.set_postfix_str(shown, refresh=False)
         self.bar.update(1)
-        if len(self.rows) == PATIENCE:
-            self._stop_without_signal()
+        if len(self.record.rows) == PATIENCE:
+            self._stop_without_signal(self.record.rows)
 
     def on_save(self, args: Any, state: Any, control: Any, **_unused: Any) -> None:
-        (Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE).touch()
+        """A checkpoint counts from here on."""
+        self.record.seal(Path(args.output_dir) / f"checkpoint-{state.global_step}")
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_unused: Any) -> None:
         self.bar.close()
 
-    def _stop_without_signal(self) -> None:
-        if all(row["truncated"] == 1 for row in self.rows):
+    def _stop_without_signal(self, rows: list[dict]) -> None:
+        if all(row["truncated"] == 1 for row in rows):
             raise UsageError(f"All completions of the first {PATIENCE} steps were cut off: raise max_completion_tokens.")
-        if all(row["zero_variance"] == 1 for row in self.rows):
+        if all(row["zero_variance"] == 1 for row in rows):
             what = f"In the first {PATIENCE} steps all completions of a prompt got the same reward, so nothing can be learnt"
             raise UsageError(f"{what}: take easier or harder problems, or more completions_per_prompt.")
 
 
-def fit(trainer: Any, config: TrainConfig) -> Path:
-    """Trains to the last step, from the last checkpoint that is whole; returns the checkpoint of the last step."""
-    folder = Path(trainer.args.output_dir)
-    end, newest = folder / f"checkpoint-{config.steps}", last_checkpoint(folder)
-    if newest != end:
-        with in_one_sentence(config, trainer):
-            trainer.train(resume_from_checkpoint=str(newest) if newest else None)
+def fit(trainer: Any, config: TrainConfig, start: Path | None) -> Path:
+    """Trains to the last step, from a checkpoint if there is one; returns the checkpoint of the last step."""
+    end = Path(trainer.args.output_dir) / f"checkpoint-{config.steps}"
+    if start != end:
+        with in_one_sentence(config, trainer), files.room_for(end):
+            trainer.train(resume_from_checkpoint=str(start) if start else None)
     return end
-
-
-def last_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint that was written to its end; removes those that were not."""
-    whole = [mark.parent for mark in folder.glob(f"checkpoint-*/{COMPLETE}")]
-    for path in {*folder.glob("checkpoint-*")} - {*whole}:
-        shutil.rmtree(path)
-    return max(whole, key=lambda path: int(path.name.split("-")[1]), default=None)
 
 
 @contextlib.contextmanager

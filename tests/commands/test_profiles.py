@@ -59,7 +59,7 @@ def test_lists_multiply_out_and_one_model_may_have_its_own_settings(monkeypatch,
     assert profile.needs_gpu and profile.models == ["o/a", "o/b"]
     assert [profile.train_config(model=m, objective="task").steps for m in ("o/a", "o/b")] == [7, 9]
     assert [(c.data, c.problems) for c in profile.eval_configs("o/a")] == [("a/x", 3), ("a/y", 3)]
-    assert [c.stem for c in profile.eval_configs("o/b")] == ["z-test"]
+    assert [c.stem for c in profile.eval_configs("o/b")] == ["z-abbbf6-test"]
     assert [c.data for c in profile.eval_configs("o/a", "a/y")] == ["a/y"]
     with pytest.raises(UsageError, match="does not evaluate o/b on 'a/x': choose one of a/z"):
         profile.eval_configs("o/b", "a/x")

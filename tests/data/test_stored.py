@@ -223,3 +223,38 @@ def test_with_the_hub_unreachable_one_sentence_says_what_to_do(tmp_path):
             message, seconds = unreachable(endpoint, tmp_path)
             assert "HuggingFaceH4/MATH-500 is not in the local cache and the hub cannot be reached" in message
             assert "give a local folder" in message and seconds < 20
+
+
+@pytest.fixture
+def two_configurations(tmp_path):
+    """A folder in the form of a hub set of the configurations `main` and `hard`, neither being the default."""
+    configs = "\n".join(
+        f"- config_name: {name}\n  data_files:\n  - split: test\n    path: {name}.jsonl" for name in ("main", "hard")
+    )
+    (tmp_path / "README.md").write_text(f"---\nconfigs:\n{configs}\n---\n")
+    for number, name in enumerate(("main", "hard")):
+        (tmp_path / f"{name}.jsonl").write_text(f'{{"question": "{number}+1", "answer": "{number + 1}"}}\n')
+    return str(tmp_path)
+
+
+def test_of_several_configurations_one_must_be_chosen(two_configurations):
+    """The first one was taken, and nothing said so."""
+    with pytest.raises(UsageError, match="has several configurations, .*: choose one, as in .*:(main|hard)"):
+        problems.load(two_configurations, "test", 5)
+    assert [p.gold for p in problems.load(f"{two_configurations}:hard", "test", 5)] == ["2"]
+    assert [p.gold for p in problems.load(f"{two_configurations}:main", "test", 5)] == ["1"]
+    with pytest.raises(UsageError, match="has no configuration 'easy': it has"):
+        problems.load(f"{two_configurations}:easy", "test", 5)
+
+
+def test_an_unknown_hub_sets_configuration_is_part_of_its_name():
+    entry = sets.named("owner/name:hard")
+    assert (entry.hub_id, entry.configurations, entry.name) == ("owner/name", ("hard",), "owner/name:hard")
+
+
+def test_problems_that_share_an_id_are_refused(tmp_path):
+    """Their samples were taken for those of one problem."""
+    path = tmp_path / "mine.jsonl"
+    path.write_text('{"id": "1", "prompt": "1+1", "gold": "2"}\n{"id": "1", "prompt": "1+2", "gold": "3"}\n')
+    with pytest.raises(UsageError, match="mine.jsonl has 1 ids that several problems share, such as '1': give each"):
+        problems.load(str(path), "test", 5)

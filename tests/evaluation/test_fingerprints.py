@@ -47,23 +47,12 @@ def test_an_adapter_is_the_same_in_whatever_order_its_layers_were_written(tmp_pa
     assert len(found) == 2
 
 
-def test_the_grader_is_all_of_the_verifiers_source(tmp_path, monkeypatch):
-    """A changed line in any of its modules makes another grader."""
-    monkeypatch.setattr(fingerprints, "VERIFIER", tmp_path)
-
-    def fingerprint(**changed):
-        for name, text in ({"verdicts": "import re\n", "answers": "x = 1\n"} | changed).items():
-            (tmp_path / f"{name}.py").write_text(text)
-        return fingerprints.of_grader()
-
-    first = fingerprint()
-    assert first == fingerprint() and len(first) == 16
-    assert len({first, fingerprint(verdicts="import ast\n"), fingerprint(answers="x = 2\n")}) == 3
-
-
-def test_the_kits_grader_is_found():
-    names = {path.stem for path in fingerprints.VERIFIER.glob("*.py")}
-    assert {"verdicts", "boxes", "answers", "equality", "mathverify", "workers"} <= names
+def test_two_precisions_are_not_compared():
+    """A run that was trained without 4 bits was compared with a base in 4 bits."""
+    names = [fingerprints.of_precision(in_4bit) for in_4bit in (True, False)]
+    assert names == ["nf4 float32", "float32"]
+    with pytest.raises(UsageError, match="because their precision differ .nf4 float32 and float32."):
+        fingerprints.refuse_unlike({name: {"fingerprint_precision": name} for name in names})
 
 
 @pytest.mark.parametrize("part", fingerprints.COMPARED)

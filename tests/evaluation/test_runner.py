@@ -1,6 +1,6 @@
 """Evaluations as files: kept, resumed, and what their checkpoints are."""
 
-import json
+import functools
 import shutil
 
 import pandas as pd
@@ -10,7 +10,8 @@ from lib.evaluation import runner
 from lib.evaluation.config import EvalConfig
 from lib.models import sources
 from lib.reports import results
-from lib.storage import files
+from lib.rewards import verifier
+from lib.storage import digests, files
 from lib.storage.errors import UsageError
 from lib.training import train
 from lib.training.config import TrainConfig
@@ -20,7 +21,7 @@ CONFIG = EvalConfig(problems=5, samples=3, chunk=2, batch_size=4, validation_pro
 
 def numbers(path):
     """A result file without what the clock says."""
-    return {k: v for k, v in files.read_json(path).items() if k != "seconds"}
+    return {k: v for k, v in runner.read(path).items() if k != "seconds"}
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +107,7 @@ def test_an_evaluation_that_stopped_between_chunks_goes_on_there(base, tmp_path,
     with pytest.raises(KeyboardInterrupt):
         runner.of_base("many_wordings", tmp_path, CONFIG)
     chunks = tmp_path / "evaluations" / "arithmetic-test-chunks"
-    assert sorted(p.name for p in chunks.iterdir()) == ["000000.parquet", "000002.parquet", "of.json"]
+    assert sorted(p.name for p in chunks.iterdir()) == ["000000.json", "000000.parquet", "000002.json", "000002.parquet", "of.json"]
     done[:] = [1]
     runner.of_base("many_wordings", tmp_path, CONFIG)
     assert not chunks.exists()
@@ -120,7 +121,7 @@ def test_a_finished_evaluation_is_read_and_its_numbers_are_computed_again(base, 
     monkeypatch.setattr(runner.loading, "load", lambda *_: pytest.fail("the model was loaded"))
     path = shutil.copytree(base, tmp_path / "copy") / "evaluations" / "arithmetic-test.json"
     before = path.read_bytes()
-    path.write_text(json.dumps(files.read_json(path) | {"accuracy_sampled": 2.0}))
+    digests.write_sealed(path, digests.read_sealed(path) | {"accuracy_sampled": 2.0})
     runner.of_base("many_wordings", tmp_path / "copy", CONFIG)
     assert path.read_bytes() == before
 
@@ -133,7 +134,7 @@ def test_new_samples_never_stand_beside_an_older_result(base, tmp_path, monkeypa
         runner.of_base("many_wordings", copy, CONFIG.changed(seed=1))
     monkeypatch.undo()
     again = runner.of_base("many_wordings", copy, CONFIG)
-    assert again == files.read_json(base / "evaluations" / "arithmetic-test.json") | {"seconds": again["seconds"]}
+    assert again == runner.read(base / "evaluations" / "arithmetic-test.json") | {"seconds": again["seconds"]}
 
 
 class Sampled(Exception):
@@ -158,15 +159,85 @@ def test_samples_of_other_settings_are_not_kept(base, tmp_path, monkeypatch, cha
     assert _chunks_to_sample(shutil.copytree(base, tmp_path / "copy"), config, monkeypatch) == [0, 2, 4]
 
 
-@pytest.mark.parametrize("grader", ["another", None])
-def test_only_chunks_of_the_same_grader_are_kept(tmp_path, monkeypatch, grader):
-    """One chunk is there; it counts if everything that it was made of is as it would be now."""
+@pytest.mark.parametrize("changed", [None, {"fingerprint_model": "another"}, {"fingerprint_precision": "bfloat16"}, "damaged"])
+def test_only_chunks_of_the_same_model_in_the_same_precision_are_kept(tmp_path, monkeypatch, changed):
+    """One chunk is there; it counts if it is whole, and all that it was made of is as it would be now. An evaluation that had
+    begun in float32 went on in bfloat16."""
     assert _chunks_to_sample(tmp_path, CONFIG, monkeypatch) == [0, 2, 4]
     folder = tmp_path / "evaluations" / "arithmetic-test-chunks"
-    (folder / "000002.parquet").write_text("whole")
-    if grader:
-        files.write_json(folder / "of.json", files.read_json(folder / "of.json") | {"fingerprint_grader": grader})
-    assert _chunks_to_sample(tmp_path, CONFIG, monkeypatch) == ([0, 2, 4] if grader else [0, 4])
+    chunk = folder / "000002.parquet"
+    chunk.write_text("whole")
+    digests.write_sealed(chunk.with_suffix(".json"), {chunk.name: digests.of(chunk)})
+    if changed == "damaged":
+        chunk.write_text("whose")
+    elif changed:
+        digests.write_sealed(folder / "of.json", digests.read_sealed(folder / "of.json") | changed)
+    assert _chunks_to_sample(tmp_path, CONFIG, monkeypatch) == ([0, 4] if changed is None else [0, 2, 4])
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_after_a_change_of_the_verifier_stored_completions_are_graded_anew(base, tmp_path, monkeypatch, finished):
+    """A finished evaluation kept its old verdicts, and one at work threw all of its samples away. Sampling is what costs."""
+    copy, whole = tmp_path / "copy", runner.grading.measure
+    if finished:
+        shutil.copytree(base, copy)
+    else:
+        monkeypatch.setattr(runner.grading, "measure", lambda *a: whole(*a) if a[2][0].id != asked[-1].id else _interrupt())
+        asked = runner.load_problems(CONFIG).problems
+        with pytest.raises(KeyboardInterrupt):
+            runner.of_base("many_wordings", copy, CONFIG)
+    measured = []
+    monkeypatch.setattr(runner.grading, "measure", lambda *a: measured.append(a[2]) or whole(*a))
+    monkeypatch.setattr(runner.verifier, "fingerprint", lambda: "another")
+    everything_is_right = lambda texts, golds, strict: [verifier.Verdict(True, "ok", gold) for gold in golds]  # noqa: E731
+    monkeypatch.setattr(runner.grading, "grade", functools.partial(everything_is_right, strict=False))
+    result = runner.of_base("many_wordings", copy, CONFIG)
+    assert result["accuracy_sampled"] == 1 and result["fingerprint_grader"] == "another"
+    assert len(measured) == (0 if finished else 1)
+    before, after = (pd.read_parquet(at / "evaluations" / "arithmetic-test-sampled.parquet") for at in (base, copy))
+    graded = ["answer", "vote", "status", "correct"]
+    pd.testing.assert_frame_equal(before.drop(columns=graded), after.drop(columns=graded))
+    assert numbers(copy / "evaluations" / "arithmetic-test.json")["pass_at_1"] == 1
+
+
+def _interrupt():
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("name", ["arithmetic-test.json", "arithmetic-test-sampled.parquet", "arithmetic-test-greedy.parquet"])
+@pytest.mark.parametrize("harm", ["cut", "flipped", "emptied", "removed"])
+def test_what_is_damaged_is_sampled_anew(base, tmp_path, monkeypatch, capsys, name, harm):
+    copy = shutil.copytree(base, tmp_path / "copy")
+    path = copy / "evaluations" / name
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes({"cut": bytes(data[:99]), "flipped": bytes(data)}.get(harm, b""))
+    if harm == "removed":
+        path.unlink()
+    with pytest.raises(UsageError, match="are not there or damaged: run the evaluation once more"):
+        runner.read(path.with_name("arithmetic-test.json"))
+    assert _chunks_to_sample(copy, CONFIG, monkeypatch) == [0, 2, 4]
+    assert "damaged: it is done once more" in capsys.readouterr().err or (name, harm) == ("arithmetic-test.json", "removed")
+
+
+def test_a_run_is_not_tested_on_the_file_that_it_was_trained_on(tmp_path):
+    """95 of 95 training problems were in the test."""
+    data = tmp_path / "mine.jsonl"
+    files.write_lines(data, [{"id": str(n), "prompt": f"{n}+{n}", "gold": 2 * n} for n in range(40)])
+    values = {"train_problems": 16, "steps": 1, "prompts_per_step": 2, "micro_batch": 4, "completions_per_prompt": 2}
+    chosen = TrainConfig(model="many_wordings", objective="random", data=str(data), warmup_steps=0, **values)
+    folder = train.train(train.prepare(tmp_path / "run", chosen))
+    config = CONFIG.changed(data=str(data), max_completion_tokens=12)
+    with pytest.raises(UsageError, match="run was trained on .*mine.jsonl: evaluate it on another file, or set on_training_data"):
+        runner.of_run(folder, config)
+    assert runner.of_run(folder, config.changed(on_training_data=True))["problems"] == 5
+
+
+def test_two_data_sets_whose_names_end_alike_have_files_of_their_own():
+    """openai/gsm8k and mine/gsm8k.jsonl shared one."""
+    stems = {CONFIG.changed(data=data).stem for data in ("openai/gsm8k", "mine/gsm8k.jsonl", "other/gsm8k.jsonl", "gsm8k.jsonl")}
+    assert len(stems) == 4 and all(stem.startswith("gsm8k-") for stem in stems)
+    assert CONFIG.stem == "arithmetic-test"
 
 
 def test_the_last_checkpoint_is_the_headline_and_the_best_is_beside_it(run):
@@ -229,6 +300,6 @@ def test_a_result_says_who_graded_and_what_was_left_out(tmp_path):
     result = runner.of_base("many_wordings", tmp_path, config)
     assert result["problems"] == 4 and result["left_out"] == {"too_long": 1, "unreadable_golds": ["bad"]}
     assert result["verifier"]["variant"] == "lenient" and result["revision"].startswith("local-")
-    assert files.read_json(tmp_path / "evaluations" / "mine-test.json")["left_out"] == result["left_out"]
+    assert runner.read(tmp_path / "evaluations" / f"{config.stem}.json")["left_out"] == result["left_out"]
     with pytest.raises(UsageError, match="raise max_prompt_tokens"):
         runner.of_base("many_wordings", tmp_path / "other", config.changed(max_prompt_tokens=1))

@@ -13,7 +13,7 @@ from lib.evaluation import metrics
 from lib.profiles import Profile
 from lib.reports import figures, results
 from lib.rewards import objectives
-from lib.storage import files, folders
+from lib.storage import digests, files, folders
 from lib.storage.errors import UsageError
 
 
@@ -94,12 +94,16 @@ def _evaluated(home, data=("x",), runs_and_seeds=((0, 0.5), (1, 0.75)), grader="
         row = {"model": "b", "objective": objective, "seed": seed, "checkpoint": checkpoint, "accuracy_sampled": accuracy}
         row |= {"data_set": "x/test", "config": {}, "alpha": 0, "beta_inv": 1, "normalization": "sum"}
         row |= {"fingerprint_sampler": "s", "fingerprint_grader": grader if seed == 1 else "g", "validation": {}}
-        files.write_json(folder / "evaluations" / f"{stem}.json", row | {"fingerprint_prompts": "p"})
         right = [i < round(4 * accuracy) for i in range(4)]
-        samples = pd.DataFrame({"problem_id": list("abcd"), "correct": right})
-        samples.to_parquet(folder / "evaluations" / f"{stem}-sampled.parquet")
+        samples = folder / "evaluations" / f"{stem}-sampled.parquet"
+        samples.parent.mkdir(parents=True, exist_ok=True)
+        pd.DataFrame({"problem_id": list("abcd"), "correct": right}).to_parquet(samples)
+        row |= {"fingerprint_prompts": "p", "tables": {samples.name: digests.of(samples)}}
+        digests.write_sealed(folder / "evaluations" / f"{stem}.json", row)
         files.write_lines(folder / "metrics.jsonl", [dict.fromkeys(results.STEP_COLUMNS, 0)])
-        files.write_json(folder / "environment.json", {})
+        files.write_json(folder / "environment.json", [{"first_step": 0, "python": "3"}])
+        known = {name: digests.of(folder / name) for name in ("metrics.jsonl", "environment.json")}
+        digests.write_sealed(folder / digests.NAME, {"files": known})
     return profile
 
 
@@ -119,11 +123,10 @@ def test_differences_are_paired_over_questions_and_seeds(tmp_path, monkeypatch):
 
 def test_each_data_set_is_compared_by_itself_and_the_first_is_the_headline(tmp_path, monkeypatch):
     profile = _evaluated(tmp_path, data=("x", "y"))
-    for path in list((tmp_path / "runs").rglob("x-test*")):
-        shutil.copy(path, path.with_name(path.name.replace("x-", "y-")))
-    for path in (tmp_path / "runs").rglob("y-test.json"):
+    for path in list((tmp_path / "runs").rglob("x-test.json")):
         changed = {"data_set": "y/test", "fingerprint_prompts": "others", "accuracy_sampled": 1.0}
-        files.write_json(path, files.read_json(path) | changed)
+        digests.write_sealed(path.with_name("y-test.json"), digests.read_sealed(path) | changed)
+        shutil.copy(path.with_name("x-test-sampled.parquet"), path.with_name("y-test-sampled.parquet"))
     monkeypatch.setattr(folders, "HOME", tmp_path)
     assert results.collect(profile) and results.data_sets("mine") == ["x/test", "y/test"]
     assert results.load_differences("mine")["data_set"].tolist() == ["x/test", "y/test"]
@@ -158,6 +161,20 @@ def test_unlike_results_are_neither_collected_nor_shown(tmp_path, monkeypatch):
     pd.read_csv(path).assign(fingerprint_sampler=["s", "s", "t"]).to_csv(path, index=False)
     with pytest.raises(UsageError, match="base-b and b-task-s1 cannot be compared, because their sampler differ"):
         results.load("mine")
+
+
+@pytest.mark.parametrize("name", ["evaluations/x-test.json", "evaluations/x-test-sampled.parquet", "metrics.jsonl"])
+def test_damaged_results_are_not_collected(name, tmp_path, monkeypatch):
+    """One byte of a run's files is another: a sentence names it, and no table is written."""
+    profile = _evaluated(tmp_path)
+    monkeypatch.setattr(folders, "HOME", tmp_path)
+    path = tmp_path / "runs" / "mine" / "b-task-s1" / name
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(bytes(data))
+    with pytest.raises(UsageError, match=r"b-task-s1/.* damaged: (run the evaluation|train the run) once more"):
+        results.collect(profile)
+    assert not (tmp_path / "data").exists()
 
 
 def test_older_results_have_no_differences(table):

@@ -16,7 +16,7 @@ from lib.models import loading, scoring, sources, tokens
 from lib.rewards import objectives
 from lib.storage import files, folders
 from lib.storage.errors import UsageError
-from lib.training import train
+from lib.training import record, train
 from lib.training.config import TrainConfig
 
 SMALL = TrainConfig(
@@ -65,7 +65,8 @@ def test_every_objective_trains_and_leaves_its_contract(run):
     kept = files.read_json(folder / "config.json")
     assert kept["settings"] == config.model_dump()
     assert kept["objective"]["name"] == config.objective and kept["trainer"]["loss_type"] == "dapo"
-    assert files.read_json(folder / "environment.json")["packages"]["trl"]
+    (segment,) = files.read_json(folder / "environment.json")
+    assert segment["packages"]["trl"] and segment["engine"] == "huggingface" and segment["first_step"] == 0
     assert len(list((folder / "completions").glob("*.parquet"))) == 2
 
 
@@ -297,7 +298,7 @@ def test_running_out_of_memory_is_one_sentence_and_the_run_goes_on_from_its_chec
     folder, config = undisturbed, SMALL
     import trl
 
-    from lib.training import reward, trainer
+    from lib.training import reward
 
     def failing(whole, times):
         def step(*arguments, **options):
@@ -317,7 +318,7 @@ def test_running_out_of_memory_is_one_sentence_and_the_run_goes_on_from_its_chec
         patch.setattr(where, name, failing(getattr(where, name), []))
         with pytest.raises(UsageError, match=f"Memory ran out {advice}. The run keeps its last checkpoint"):
             train.train(train.prepare(tmp_path / "run", config))
-    assert trainer.last_checkpoint(tmp_path / "run" / "checkpoints").name == "checkpoint-1"
+    assert [path.name for path in record.checkpoints(tmp_path / "run")] == ["checkpoint-1"]
     train.train(train.prepare(tmp_path / "run", config))
     weights = "adapter/adapter_model.safetensors"
     assert (tmp_path / "run" / weights).read_bytes() == (folder / weights).read_bytes()

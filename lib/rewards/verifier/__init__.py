@@ -11,5 +11,6 @@ from lib.rewards.verifier.verdicts import (
     check,
     check_all,
     description,
+    fingerprint,
     have_one_boxed_answer,
 )

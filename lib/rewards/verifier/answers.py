@@ -15,6 +15,7 @@ QUOTIENT = re.compile(
     rf"(?:(?:(\d+) ?)?\\frac\{{ ?(-?{DECIMAL}) ?\}}\{{ ?(-?{DECIMAL}) ?\}}|(?:(\d+) )?({DECIMAL}) ?/ ?({DECIMAL}))", re.A
 )
 REPEATING = re.compile(r"(\d*)\.(\d*)\\overline ?\{ ?(\d+) ?\}", re.A)
+IN_BASE = re.compile(r"([+-]?) ?([0-9A-Z]*\d[0-9A-Z]*)(?:\.([0-9A-Z]+))? ?_ ?\{? ?([2-9]|[12]\d|3[0-6]) ?\}?", re.A)
 POWER_OF_TEN = re.compile(r"10 ?\^ ?\{? ?([+-]?\d+) ?\}?", re.A)
 THOUSANDS = re.compile(r"(?<![\d.,(\[{])\d{1,3}(?:,\d{3})+(?![\d)\]}]|,\d|\\\})", re.A)
 NAME = re.compile(r"\([a-z](?:, ?[a-z])+\)|\|[A-Z]{2}\||(?:\\angle ?)?[A-Z]{1,3}|[A-Za-df-hj-z]|\\(?!pi)[a-z]+|\\text\{[^{}]*\}")
@@ -32,10 +33,11 @@ mu nu rho sigma tau phi psi omega Delta Gamma Omega Theta Phi Sigma varphi sum p
 chi varepsilon Lambda Psi
 """
 PLAIN = re.compile(r"(?:\\[A-Za-z]++|\\[{}\\]|[A-Za-z0-9 +\-*/^_=<>!|.,()\[\]{}&])+")
-STRAY = re.compile(r"[\d.] +[\d.]|\d ?_|(?<![\\A-Za-z])[A-Za-z]{4}")  # numbers side by side, bare words
+# Numbers side by side; bare words; f(0), which may be a function's value or a product
+STRAY = re.compile(r"[\d.] +[\d.]|\d ?_|(?<![\\A-Za-z])[A-Za-z]{4}|(?<![\\A-Za-z_{])[A-Za-z] ?\((?:\\[A-Za-z]+|[^()\\A-Za-z])*\)")
 # Towers of powers, huge exponents and factorials never end to evaluate
 BOMB = re.compile(
-    r"\^ ?[{(][^{}]*[\d)}] ?\^|\^ ?\{[^{}]*\} ?\^|\^ ?[({]?[^(){}]*\d{5}|(?:\d{4,}|\}|!|\)\)) ?!|\([^()]*(?:[\^!]|\d{4})[^()]*\) ?!"
+    r"\^ ?[{(][^{}]*[\d)}] ?\^|\^ ?\{[^{}]*\} ?\^|\^ ?[({]?[^(){}]*\d{5}|(?:\d{5,}|\}|!|\)\)) ?!|\([^()]*(?:[\^!]|\d{4})[^()]*\) ?!"
 )
 
 
@@ -45,11 +47,13 @@ class Unreadable(ValueError):
 
 @dataclass(frozen=True)
 class Leaf:
-    """One value: `latex` without its name (`x` of `x=5`) and its unit, and its exact `number` if it is a plain one."""
+    """One value: `latex` without its name (`x` of `x=5`) and its unit, and its exact `number` if it is a plain one, with the unit
+    in its last `place` if it is a decimal, and its `base` if it is not written in base ten."""
 
     latex: str
     number: Fraction | None = None
-    is_decimal: bool = False
+    place: Fraction | None = None
+    base: int | None = None
     name: str | None = None
     unit: str | None = None
     words: str | None = None
@@ -167,13 +171,15 @@ def _leaf(text: str, strict: bool) -> Node:
         name, text = sides[0].replace(" ", ""), sides[-1] if "approx" not in text else sides[1]
         inner = _node(text, strict)
         return inner if isinstance(inner, Group) else replace(inner, name=name)
+    if in_base := _in_base(text):
+        return Leaf(str(in_base[0]), in_base[0], base=in_base[1])
     text, unit = units.split(text, strict)
     if words := _words(text):
         return Leaf(text, words=words)
-    number, is_decimal = _plain_number(text)
+    number, place = plain_number(text)
     if number is None and re.fullmatch(r"[\w ().,?!'-]+", text) and re.search(r"[^\W\d_]{4}", text):  # June 20
         return Leaf(text, words=_key(text))
-    return Leaf(text, number, is_decimal, unit=unit)
+    return Leaf(text, number, place, unit=unit)
 
 
 def _words(text: str) -> str | None:
@@ -190,17 +196,31 @@ def _key(words: str) -> str | None:
     return "".join(c for c in words.casefold() if c.isalnum()) or None
 
 
-def _plain_number(text: str) -> tuple[Fraction | None, bool]:
-    """(exact value of a number written as such, whether it is a decimal): `-3`, `.5`, `1/3`, `2\\frac{1}{2}`, `4.5e33`."""
+def _in_base(text: str) -> tuple[Fraction, int] | None:
+    """(value, base) of a number such as `0.11_{2}`; None for any other text."""
+    if not (match := IN_BASE.fullmatch(text)):
+        return None
+    sign, whole, part, base = match[1], match[2], match[3] or "", int(match[4])
+    try:
+        return Fraction(int(f"{sign}{whole}{part}", base), base ** len(part)), base
+    except ValueError:  # a digit that the base does not have
+        return None
+
+
+def plain_number(text: str) -> tuple[Fraction | None, Fraction | None]:
+    """(exact value, unit in the last place of a decimal) of a number written as such: `-3`, `.5`, `1/3`, `2\\frac{1}{2}`, `4.5e33`.
+    Each is None if there is none."""
     if (inner := re.fullmatch(r"\((.*)\)", text)) and "(" not in inner[1]:
         text = inner[1].strip()
     is_negative, text = text.startswith("-"), re.sub(r"^[+-] ?", "", text)
-    value, is_decimal = None, False
+    value, place = None, None
     if match := NUMBER.fullmatch(text):
         exponent = int(match[2] or match[3] or 0)
         if abs(exponent) > LARGEST_EXPONENT:
             raise Unreadable("too large to evaluate")
-        value, is_decimal = Fraction(f"{match[1]}e{exponent}"), "." in match[1]
+        value = Fraction(f"{match[1]}e{exponent}")
+        if "." in match[1]:
+            place = Fraction(f"1e{exponent - len(match[1].partition('.')[2])}")
     elif (match := POWER_OF_TEN.fullmatch(text)) and abs(int(match[1])) <= LARGEST_EXPONENT:
         value = Fraction(f"1e{match[1]}")
     elif match := REPEATING.fullmatch(text):
@@ -212,4 +232,4 @@ def _plain_number(text: str) -> tuple[Fraction | None, bool]:
         above, below = map(Fraction, parts)
         if below != 0 and (not whole or 0 <= above < below):
             value = int(whole or 0) + above / below
-    return -value if is_negative and value is not None else value, is_decimal
+    return -value if is_negative and value is not None else value, place

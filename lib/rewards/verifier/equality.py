@@ -9,15 +9,16 @@ from fractions import Fraction
 from lib.rewards.verifier.answers import Group, Leaf, Node, Unreadable, read, refuse
 from lib.rewards.verifier.notation import MAX_LENGTH, clean
 
-CLOSE = 2e-6  # relative: about six significant digits, for a decimal against what no decimal can say exactly
+DIGITS = 6  # significant ones, which a decimal needs at least to stand for a number that no decimal can say
 SET = re.compile(r"[<>]|\\(?:le|ge|ne|mathbb|setminus|cap)(?![A-Za-z])")  # may describe an interval
-Decide = Callable[[str, str], bool]  # gold and answer as LaTeX that `refuse` let through
+Decide = Callable[[str, str], bool | None]  # of gold and answer as LaTeX that `refuse` let through; None: cannot be told
 
 
 def equal(gold: str, answer: str, strict: bool, decide: Decide | None = None) -> bool | None:
-    """Whether two answers say the same; None where only `decide` could tell and there is none. Raises Unreadable.
-    Strict: a gold that is a plain number wants a number (not `3+4`), units must be known ones, brackets must be right.
-    Lenient: any expression of the same value, any words as a unit, a tuple without its brackets."""
+    """Whether two answers say the same; None where only `decide` could tell, and there is none or it cannot. Raises Unreadable.
+    Strict: a gold that is a plain number wants a number (not `3+4`), in the same base, units must be known ones, brackets must
+    be right. Lenient: any expression of the same value, a rounded decimal (`rounds`), any words as a unit, a tuple without its
+    brackets."""
     if max(len(gold), len(answer)) > MAX_LENGTH:
         raise Unreadable("too long")
     if clean(gold) == clean(answer) and clean(answer):
@@ -25,10 +26,15 @@ def equal(gold: str, answer: str, strict: bool, decide: Decide | None = None) ->
     return _Comparison(strict, decide).nodes(read(gold), read(answer, strict))
 
 
-def close(one: Fraction, other: Fraction) -> bool:
-    """Whether two numbers agree to about six digits, and no decimal can say one of them exactly, such as 1/3."""
-    exact = all(pow(10, n.denominator.bit_length(), n.denominator) == 0 for n in (one, other))  # they divide a power of ten
-    return abs(one - other) <= CLOSE * max(abs(one), abs(other)) and not exact
+def rounds(decimal: Fraction, place: Fraction, number: Fraction) -> bool:
+    """Whether a decimal is a number rounded, or cut off, in its last place, to six significant digits or more."""
+    long_enough = abs(decimal) >= place * 10 ** (DIGITS - 1)
+    return long_enough and decimal * number > 0 and -place / 2 <= abs(number) - abs(decimal) < place
+
+
+def terminates(number: Fraction) -> bool:
+    """Whether a decimal can say a number exactly, as it can 1/8 but not 1/3: then no other decimal may stand for it."""
+    return pow(10, number.denominator.bit_length(), number.denominator) == 0
 
 
 @dataclass(frozen=True)
@@ -95,7 +101,11 @@ class _Comparison:
         if answer.sides or gold.sides:
             return self.ask(*(f"{leaf.name}={leaf.latex}" if leaf.name else leaf.latex for leaf in (gold, answer)))
         if gold.number is not None and answer.number is not None:
-            return gold.number == answer.number or (gold.is_decimal != answer.is_decimal and close(gold.number, answer.number))
+            if self.strict:
+                return gold.number == answer.number and gold.base == answer.base
+            sides = ((gold, answer.number), (answer, gold.number))
+            rounded = (not terminates(n) and leaf.number and leaf.place and rounds(leaf.number, leaf.place, n) for leaf, n in sides)
+            return gold.number == answer.number or any(rounded)
         if self.strict and gold.number is not None:
             refuse(answer.latex)
             return False

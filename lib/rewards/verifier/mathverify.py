@@ -16,17 +16,17 @@ from fractions import Fraction
 
 from latex2sympy2_extended import NormalizationConfig, latex2sympy
 from latex2sympy2_extended.latex2sympy2 import ConversionConfig
-from math_verify import verify
-from sympy import And, Basic, Eq, Expr, Float, I, Ne, Rational, Symbol, fraction, nan, simplify, together, zoo
+from sympy import And, Basic, Eq, Expr, Float, I, Ne, Number, Rational, Set, Symbol, expand, fraction, nan, simplify, together, zoo
+from sympy.core.evalf import PrecisionExhausted
 from sympy.core.relational import Relational
-from sympy.logic.boolalg import BooleanAtom
+from sympy.logic.boolalg import Boolean, BooleanAtom
 
 from lib.rewards.verifier import answers, equality
 from lib.rewards.verifier.answers import Group, Unreadable
-from lib.rewards.verifier.equality import CLOSE
 
 MEMORY = 2**30  # bytes of address space per worker
-EXACT = 1e-90  # relative: SymPy computes a difference to at most 100 digits; one that is zero stays below this
+DIGITS = 400  # to which SymPy may compute a difference before it gives up: what is smaller is not denied by its value
+POINTS = [[Rational(n, d) for n, d in zip(range(a, a + 26 * 4, 4), range(b, b + 26 * 6, 6))] for a, b in ((3, 7), (5, 2), (-9, 11))]
 # Math-Verify reads (2)(3), 2(3) and (2)\frac{1}{2} as mixed numbers, that is as sums. Not the 2 of \log_2(8) and \sin^2(x).
 SIDE_BY_SIDE = re.compile(r"(\)(?=\s*(?:\(|\\d?frac))|(?<![\^_\d.])\d+(?:\.\d+)?(?=\s*\())\s*")
 # Math-Verify reads γ and Γ as Euler's constant or a function, I as the imaginary unit, and drops an exponent T. Here they are
@@ -53,9 +53,10 @@ def _end_with(parent: int) -> None:
 
 
 def judge(gold: str, answer: str, strict: bool) -> str:
-    """`ok`, `wrong` or `unparsable`: an answer against a gold, both as text."""
+    """`ok`, `wrong`, `undecided` or `unparsable`: an answer against a gold, both as text."""
     try:
-        return "ok" if equality.equal(gold, answer, strict, _equal) else "wrong"
+        same = equality.equal(gold, answer, strict, functools.partial(_equal, rounding=not strict))
+        return "undecided" if same is None else "ok" if same else "wrong"
     except MemoryError:  # a crash, as the death of the worker would be
         raise
     except Exception:  # Unreadable, or whatever Math-Verify and SymPy raise for what they cannot compare
@@ -80,53 +81,80 @@ def readable(text: str) -> bool:
     return True
 
 
-def _equal(gold: str, answer: str) -> bool:
-    """Whether two expressions, equations, inequalities or sets are the same."""
+def _equal(gold: str, answer: str, rounding: bool = True) -> bool | None:
+    """Whether two expressions, equations, inequalities or sets are the same, as far as it is proved; None where nothing is. With
+    `rounding` a decimal may stand for a number that it rounds (`equality.rounds`)."""
     left, right = _parse(gold), _parse(answer)
     if isinstance(left, Expr) and isinstance(right, Expr):
-        return _same_value(left, right, rough="." in gold or "." in answer)
+        return (rounding and (_rounds(gold, right) or _rounds(answer, left))) or _same_value(left, right)
     golds, rest = (list(found.args) if isinstance(found, And) else [found] for found in (left, right))  # 1 < x < 2 is two
-    if not all(isinstance(p, Relational) and isinstance(p.lhs, Expr) and isinstance(p.rhs, Expr) for p in [*golds, *rest]):
-        how = {"allow_set_relation_comp": True, "numeric_precision": 50, "timeout_seconds": None, "raise_on_error": True}
-        return verify(left, right, strict=True, **how)
-    for relation in golds:  # the same parts, in any order
-        same = next((other for other in rest if _same_relation(relation, other)), None)
-        if same is None:
-            return False
-        rest.remove(same)
-    return not rest
+    if all(isinstance(p, Relational) and isinstance(p.lhs, Expr) and isinstance(p.rhs, Expr) for p in [*golds, *rest]):
+        return _same_relations(golds, rest)
+    one, other = _as_set(left), _as_set(right)
+    if one is None or other is None:  # an expression and a set, or so
+        return False
+    return one == other or one.symmetric_difference(other).is_empty
 
 
-def _same_value(left: Expr, right: Expr, rough: bool) -> bool:
-    """Whether two expressions are equal: numbers if they agree to 90 digits, or six if rough, others if SymPy proves it."""
+def _rounds(text: str, value: Expr) -> bool:
+    """Whether a text is a decimal that rounds a real number."""
+    number, place = answers.plain_number(text)
+    value = value.doit()
+    if number is None or place is None or value.free_symbols or not value.is_real:
+        return False
+    if isinstance(value, Rational):
+        exact = Fraction(value.p, value.q)
+        return not equality.terminates(exact) and equality.rounds(number, place, exact)
+    return equality.rounds(number, place, Fraction(str(value.evalf(60))))
+
+
+def _same_value(left: Expr, right: Expr) -> bool | None:
+    """Whether two expressions are equal: True or False where SymPy proves it, None where it cannot tell. A numeric value only
+    denies."""
     left, right = left.doit(), right.doit()
     if left.has(nan, zoo) or right.has(nan, zoo):  # divided by zero
         return False
     if left == right:
         return True
-    if isinstance(left, Rational) and isinstance(right, Rational):
-        return rough and equality.close(Fraction(left.p, left.q), Fraction(right.p, right.q))
-    one, other, difference = _number(left), _number(right), _number(left - right)
-    if one is None or other is None or difference is None:
-        return simplify(left - right) == 0
-    size = max(abs(one), abs(other))
-    if rough:  # a decimal in one of them
-        return abs(difference) <= CLOSE * size
-    return abs(difference) <= EXACT * size or (abs(difference) <= EXACT and simplify(left - right) == 0)
+    difference = expand(left - right)
+    if isinstance(difference, Number):
+        return bool(difference == 0)
+    return False if _differs_from_zero(difference) else difference.equals(0)
 
 
-def _number(expression: Expr) -> complex | None:
-    """The value of an expression without unknowns, to 15 digits; None if it has none."""
-    if expression.free_symbols:
-        return None
-    try:
-        value = complex(expression.evalf(15))
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return value if cmath.isfinite(value) else None
+def _differs_from_zero(expression: Expr) -> bool:
+    """Whether an expression is certainly not zero, or with unknowns in it not zero everywhere. SymPy raises where no digit of a
+    value is certain."""
+    for point in POINTS if expression.free_symbols else POINTS[:1]:
+        try:
+            at = zip(sorted(expression.free_symbols, key=str), point, strict=False)
+            value = complex(expression.subs(list(at)).evalf(5, maxn=DIGITS, strict=True))
+        except (PrecisionExhausted, TypeError, ValueError, OverflowError, ZeroDivisionError):
+            continue  # it is zero, or has no value there
+        if value != 0 and cmath.isfinite(value):
+            return True
+    return False
 
 
-def _same_relation(gold: Relational, answer: Relational) -> bool:
+def _same_relations(golds: list[Relational], rest: list[Relational]) -> bool | None:
+    """Whether equations or inequalities are the same ones, in any order."""
+    undecided = len(golds) == len(rest)
+    for relation in golds:
+        found = [_same_relation(relation, other) for other in rest]
+        if True not in found:
+            return None if undecided and None in found else False
+        del rest[found.index(True)]
+    return not rest
+
+
+def _as_set(found: Basic) -> Set | None:
+    """A set, or the numbers for which a condition on one unknown holds; None for anything else."""
+    if isinstance(found, Boolean) and len(found.free_symbols) == 1:
+        found = found.as_set()
+    return found if isinstance(found, Set) else None
+
+
+def _same_relation(gold: Relational, answer: Relational) -> bool | None:
     """Whether one is the other times a constant, which must be positive for inequalities: 2x > 6 is 3 < x."""
     if gold.rel_op.replace(">", "<") != answer.rel_op.replace(">", "<"):
         return False
@@ -135,9 +163,13 @@ def _same_relation(gold: Relational, answer: Relational) -> bool:
     else:
         one, other = gold.gts - gold.lts, answer.gts - answer.lts
     ratio = simplify(one / other)
-    if not ratio.is_number or not ratio.is_finite:
+    if ratio.has(nan, zoo):  # one of them is 0 = 0
         return False
-    return bool(ratio.is_nonzero if isinstance(gold, Eq | Ne) else ratio.is_positive)
+    if not ratio.is_number:
+        symbols = sorted(ratio.free_symbols, key=str)
+        first, second = (ratio.subs(list(zip(symbols, point, strict=False))) for point in POINTS[:2])
+        return False if _differs_from_zero(first - second) else None
+    return ratio.is_nonzero if isinstance(gold, Eq | Ne) else ratio.is_positive
 
 
 @functools.lru_cache(maxsize=1024)  # a group of completions shares its gold

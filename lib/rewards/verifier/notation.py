@@ -31,7 +31,7 @@ COMMANDS = {old: names.split()[0] for names in RENAMED.split(";") for old in nam
 COMMANDS |= dict.fromkeys(SPACING.split(), " ") | dict.fromkeys(STYLING.split(), "")
 COMMAND = re.compile(r"\\([A-Za-z]+)")
 DOLLAR = re.compile(r"(?<!\\)\$")
-THIN = re.compile(r"(?<=\d)\s*(?:\\[,!; ]|~|\{,\}|\\thinspace(?![A-Za-z]))\s*(?=\d{3}(?!\d))")
+THIN = re.compile(r"(?<=\d)\s*(?:\\[,!; ]|~|\{,\}|,\\!|\\thinspace(?![A-Za-z]))\s*(?=\d{3}(?!\d))")
 ARGUMENTS = re.compile(r"(\\frac(?![A-Za-z])|\\sqrt(?![A-Za-z\[])|\^)")
 TOKEN = re.compile(r"\\[A-Za-z]+|[0-9A-Za-z]")
 EXPONENT = re.compile(r"\\[A-Za-z]+|[A-Za-z]|-?\d+")
@@ -48,7 +48,7 @@ def clean(text: str) -> str:
     """An answer in plain LaTeX: one command for each meaning, no styling, no spacing commands, single spaces."""
     text = from_python(text.strip())
     text = "".join(SYMBOLS.get(c, c) for c in text)
-    text = THIN.sub("", text.replace(r",\!", ",")).replace(r"\!", " ")
+    text = THIN.sub("", text).replace(r"\!", " ")
     text = re.sub(r"\\(?:text)?color ?\{[a-z]+\}", "", re.sub(r"\\mathbb ([A-Z])", r"\\mathbb{\1}", text))
     text = re.sub(r"(?<!\\)\\[()\[\],;:>\s]|~", " ", text)
     text = text.replace("<=", r"\le ").replace(">=", r"\ge ").replace("!=", r"\ne ")

@@ -25,13 +25,10 @@ INSIDE = r"\\text ?\{((?:[^{}]|\{[^{}]*+\})*+)\} ?(\^ ?\{?[23]\}?)?"
 TEXT = re.compile(rf"{INSIDE}(?: ?/ ?{INSIDE})?\.?$")
 WORD = re.compile(r"(?<=[\d}) ]) ?((?:[A-Za-z]++[ ./]*+)++)(\^ ?\{?[23]\}?)?$")
 MONEY = re.compile(r"^([+-]?) ?(?:\\\$|(€|£)|(?:Rs|USD)\.? ?)")
-BASE = re.compile(r"([0-9A-Z]+) ?_ ?\{? ?([2-9]|[12]\d|3[0-6]) ?\}?")
 
 
 def split(text: str, strict: bool) -> tuple[str, str | None]:
     """(a value without its unit, the unit in one spelling); strict takes known units only, lenient most words."""
-    if match := BASE.fullmatch(text):
-        return match[1], f"base {match[2]}"
     if match := MONEY.match(text):
         return match[1] + text[match.end() :].strip(), match[2] or "$"
     if text.endswith("%"):

@@ -8,17 +8,19 @@ Lenient, for evaluation: the last box counts, unless several stand side by side,
 In both a list of candidates earns nothing, because it is not what the gold says."""
 
 import functools
+import hashlib
 import re
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 
 from lib.rewards.verifier import answers, equality
 from lib.rewards.verifier.boxes import Box, boxes
 from lib.rewards.verifier.notation import MAX_LENGTH
 
-STATUSES = ("ok", "wrong", "no_box", "unparsable", "timeout", "crash")
+STATUSES = ("ok", "wrong", "undecided", "no_box", "unparsable", "timeout", "crash")
 VARIANTS = {True: "strict", False: "lenient"}
 SIDE_BY_SIDE = re.compile(r"(?i)(?:[\s$.,;:/|&*()\[\]{}\\-]|\b(?:or|and|either|maybe|perhaps|possibly|alternatively|quad|text)\b)*")
 MOST_BOXES = 16  # different boxes in one completion; more is hedging without a look
@@ -30,7 +32,7 @@ _lock = threading.Lock()
 
 @dataclass(frozen=True)
 class Verdict:
-    """`status` is ok, wrong, no_box, unparsable, timeout or crash; `answer` is the text in the last box, or None."""
+    """`status` is one of `STATUSES`, of which only ok is right; `answer` is the text in the last box, or None."""
 
     correct: bool
     status: str
@@ -60,7 +62,15 @@ def description(strict: bool) -> dict[str, object]:
     from lib.rewards.verifier import workers
 
     versions = {name: metadata.version(name) for name in PACKAGES}
-    return {"variant": VARIANTS[strict], "deadline_seconds": workers.DEADLINE, **versions}
+    return {"variant": VARIANTS[strict], "deadline_seconds": workers.DEADLINE, "fingerprint": fingerprint(), **versions}
+
+
+@functools.cache
+def fingerprint(folder: Path = Path(__file__).parent) -> str:
+    """A hash of the verifier's source and of the versions of the packages that it grades with, of 16 hexadecimal digits."""
+    parts = [path.name.encode() + path.read_bytes() for path in sorted(folder.glob("*.py"))]
+    parts += [metadata.version(name).encode() for name in PACKAGES]
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
 
 
 def have_one_boxed_answer(completions: Sequence[str]) -> list[bool]:

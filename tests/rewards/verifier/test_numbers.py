@@ -26,7 +26,21 @@ from tests.rewards.verifier.table import rows, status
     ("7", "17", "wrong"),  # the gold is a part of it
     ("0.1", "0.10", "ok"),
     ("0.1", "0.11", "wrong"),
+    # What is exact is compared exactly, however many digits agree
+    ("2^{40}-1", "2^{40}", "wrong"),
+    ("2^{100}-1", "2^{100}+5", "wrong"),
+    ("1-\\frac{1}{3^{25}}", "1-\\frac{1}{3^{26}}", "wrong"),
+    ("\\frac{2^{50}-1}{3}", "\\frac{2^{50}}{3}", "wrong"),
+    ("\\sqrt{2}", "\\sqrt{2}+10^{-100}", "wrong"),  # 90 digits agree
+    ("\\sqrt{2}", "\\sqrt{2}+10^{-300}", "wrong"),
+    ("\\sqrt{3+2\\sqrt{2}}", "1+\\sqrt{2}", "ok"),
+    ("\\frac{1}{2004!}", "\\frac{1}{2004!}", "ok"),
+    ("\\frac{1}{2004!}", "\\frac{2004}{2004\\cdot 2004!}", "ok"),
+    ("\\frac{1}{2004!}", "\\frac{1}{2003!}", "wrong"),
     # Thousands
+    ("\\frac{12}{5,\\!525}", "\\frac{4}{1841.666}", "wrong"),
+    ("\\frac{12}{5,\\!525}", "\\frac{12}{5525}", "ok"),
+    ("\\frac{12}{5,\\!525}", "\\frac{24}{11050}", "ok"),
     ("1234", "1,234", "ok"),
     ("1,234", "1234", "ok"),
     ("1234567", "1,234,567", "ok"),
@@ -58,7 +72,16 @@ from tests.rewards.verifier.table import rows, status
     ("\\frac{36}{1680}", "36/1680", "ok"),
     ("\\frac{36}{1680}", "3 6/1680", "wrong"),
     ("5", "\\frac{5}{0}", "wrong"),
-    ("\\frac{1}{3}", "0.333333", "ok"),  # six digits may stand for what no decimal can say
+    ("\\frac{1}{3}", "0.333333", ("wrong", "ok")),  # six digits may stand for what no decimal can say
+    ("\\frac{1}{3}", "0.3333333333", ("wrong", "ok")),
+    ("0.3333333333", "\\frac{1}{3}", ("wrong", "ok")),
+    ("\\frac{1}{3}", "0.3333343333", "wrong"),
+    ("\\frac{2}{3}", "0.666667", ("wrong", "ok")),  # rounded
+    ("\\frac{2}{3}", "0.666666", ("wrong", "ok")),  # cut off
+    ("\\frac{2}{3}", "0.666665", "wrong"),
+    ("-\\frac{2}{3}", "-0.666667", ("wrong", "ok")),
+    ("-\\frac{2}{3}", "0.666667", "wrong"),
+    ("\\frac{1}{8}", "0.1250001", "wrong"),
     ("\\frac{1}{3}", "0.333", "wrong"),
     ("\\frac{1}{3}", "0.\\overline{3}", "ok"),
     ("\\frac{7}{12}", "0.58\\overline{3}", "ok"),

@@ -59,7 +59,19 @@ from tests.rewards.verifier.table import rows, status
     ("0.1", "10\\%", "wrong"),
     # Number bases
     ("1010_2", "1010_{2}", "ok"),
-    ("1010_2", "1010", "ok"),
+    ("1010_2", "1010", "wrong"),  # by its digits it is another number
+    ("12", "12_5", "wrong"),
+    ("12_5", "12", "wrong"),
+    ("12_5", "7", ("wrong", "ok")),  # by its value; strict wants the base that was asked for
+    ("7", "12_5", ("wrong", "ok")),
+    ("12_5", "21_3", ("wrong", "ok")),
+    ("-221_3", "-221_{3}", "ok"),
+    ("-221_3", "221_3", "wrong"),
+    ("-221_3", "-25", ("wrong", "ok")),
+    ("0.0011_{2}", "0.00110_2", "ok"),
+    ("0.0011_{2}", "\\frac{3}{16}", ("wrong", "ok")),
+    ("0.0011_{2}", "0.0011", "wrong"),
+    ("19_5", "14", "unparsable"),  # base 5 has no digit 9
     ("1010_2", "1010_3", "wrong"),
     ("1010_2", "1011_2", "wrong"),
     ("2A_{16}", "2A_{16}", "ok"),
