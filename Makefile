@@ -1,11 +1,11 @@
-# make reproduce | test | doctor | check | format | bench | bench-gpu | lab | table | clean
+# make reproduce | test | doctor | check | format | bench | bench-gpu | torture | torture-long | lab | table | clean
 PYTHON ?= python3
 PROFILE ?= quick
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: reproduce test doctor check format bench bench-gpu lab table clean
+.PHONY: reproduce test doctor check format bench bench-gpu torture torture-long lab table clean
 
 reproduce: $(READY)  ## Runs a profile end to end; does nothing when it is up to date, resumes when it was killed
 	@echo "Reproducing the profile '$(PROFILE)': results go to data/results/$(PROFILE)/, figures to figures/."
@@ -33,6 +33,12 @@ bench: $(READY)  ## Speed, as ratios within one run
 
 bench-gpu: $(READY)  ## Where a step's time and memory go, on this machine's GPU; an hour or two
 	@$(BIN)/python -m tests.bench.gpu
+
+torture: $(READY)  ## Kills, damaged files and a full disk, ten minutes; torture-long: the quick profile's shape
+	@$(BIN)/python -m tests.torture
+
+torture-long: $(READY)
+	@$(BIN)/python -m tests.torture long
 
 lab: $(READY)  ## JupyterLab on localhost; open the address with the token that it prints
 	@$(BIN)/jupyter lab --ip=127.0.0.1 --no-browser --notebook-dir=notebooks $(if $(filter 0,$(shell id -u)),--allow-root)

@@ -103,14 +103,14 @@ def evaluate_subject(subject: Subject, folder: Path, config: EvalConfig, suffix:
     made_of = identity(subject, config, chosen.problems)
     with files.lock(stem.parent):
         files.sweep(stem.parent, Path(f"{stem}-chunks"))
-        seconds = _kept(stem, made_of, chosen.problems)
-        if seconds is None:
+        taken = _kept(stem, made_of, chosen.problems)
+        if taken is None:
             seconds = _measure(subject, config, chosen.problems, stem, made_of)
-            files.write_json(stem.parent / "environment.json", environment.describe())
+            taken = {"seconds": round(seconds, 1), "environment": environment.describe()}
         numbers = metrics.summarise(Graded(*map(pd.read_parquet, _tables(stem))))
         too_long = len(chosen.problems) - numbers["problems"]
         result = {"model": subject.source.name, **subject.about, "data_set": config.data_set, **numbers}
-        result |= {"seconds": round(seconds, 1), "revision": chosen.revision}
+        result |= {**taken, "revision": chosen.revision}
         result |= {"left_out": {"too_long": too_long, "unreadable_golds": list(chosen.unreadable)}}
         result |= {"verifier": verifier.description(strict=False), **made_of}
         result |= {"tables": {path.name: digests.of(path) for path in _tables(stem)}}
@@ -146,9 +146,9 @@ def read(path: Path) -> dict:
     return result
 
 
-def _kept(stem: Path, made_of: dict[str, object], asked: list[Problem]) -> float | None:
-    """The seconds that a finished evaluation took, if it was made of the same things and is whole; it is graded anew if the
-    verifier is another one."""
+def _kept(stem: Path, made_of: dict[str, object], asked: list[Problem]) -> dict | None:
+    """The seconds that a finished evaluation took, and where, if it was made of the same things and is whole; it is graded anew if
+    the verifier is another one."""
     path = Path(f"{stem}.json")
     try:
         result = read(path)
@@ -160,7 +160,7 @@ def _kept(stem: Path, made_of: dict[str, object], asked: list[Problem]) -> float
         return None
     if result["fingerprint_grader"] != made_of["fingerprint_grader"]:
         _write_tables(stem, [grading.regraded(pd.read_parquet(table), asked) for table in _tables(stem)])
-    return result["seconds"]
+    return {name: result[name] for name in ("seconds", "environment")}
 
 
 def _write_tables(stem: Path, tables: Iterable[pd.DataFrame]) -> None:

@@ -19,7 +19,7 @@ from lib.training import record
 STEP_COLUMNS = ["step", "task_accuracy", "reward", "length", "direct_share", "truncated", "reference_logprob"]
 STEP_COLUMNS += ["policy_logprob", "kl", "entropy", "zero_variance", "grad_norm", "seconds", "tokens"]
 DIFFERENCE_COLUMNS = ["model", "data_set", "label", "before", "after", *statistics.Difference._fields]
-NOT_IN_TABLES = ["config", "validation", "step", "revision", "left_out", "verifier", "trained_with", "tables"]
+NOT_IN_TABLES = ["config", "validation", "step", "revision", "left_out", "verifier", "trained_with", "tables", "environment"]
 
 
 def collect(profile: Profile) -> bool:

@@ -77,8 +77,11 @@ def read_lines(path: Path) -> list[dict]:
 def lock(folder: Path) -> Iterator[int]:
     """Holds a folder for this process, waiting for one that has it; yields the lock's file descriptor. The kernel drops the lock
     when the process ends, however it ends: there is never a stale one."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "a+") as handle:
+    path = folder / ".lock"
+    with room_for(path):
+        folder.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    with open(path, "a+") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

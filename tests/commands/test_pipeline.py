@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from lib import profiles
-from lib.storage import files, folders
+from lib.storage import digests, folders
 
 NOTEBOOKS = sorted((folders.ROOT / "notebooks").glob("*.ipynb"))
 BIN = Path(sys.executable).parent
@@ -129,7 +129,7 @@ def test_a_killed_06_ends_in_the_same_result_file_as_one_that_was_not(home, tmp_
         time.sleep(0.01)
     assert child.returncode == 0
     whole = home / "runs" / "smoke" / "base-many_wordings" / "evaluations"
-    results = [files.read_json(path / "arithmetic-test.json") for path in (folder, whole)]
+    results = [digests.read_sealed(path / "arithmetic-test.json") for path in (folder, whole)]
     assert [result.pop("seconds") > 0 for result in results] == [True, True] and results[0] == results[1]
     for kind in ("sampled", "greedy"):
         name = f"arithmetic-test-{kind}.parquet"

@@ -53,12 +53,12 @@ def test_an_evaluation_keeps_its_samples_and_says_what_it_is_made_of(base):
     folder = base / "evaluations"
     assert {p.name for p in folder.iterdir()} == {
         ".lock",
-        "environment.json",
         "arithmetic-test.json",
         "arithmetic-test-sampled.parquet",
         "arithmetic-test-greedy.parquet",
     }
     result = files.read_json(folder / "arithmetic-test.json")
+    assert result["environment"]["packages"]["torch"] and result["seconds"] > 0
     sampled, greedy = (pd.read_parquet(folder / f"arithmetic-test-{kind}.parquet") for kind in ("sampled", "greedy"))
     assert len(sampled) == 15 and len(greedy) == 5 and sampled["problem_id"].nunique() == 5
     assert result["accuracy_sampled"] == pytest.approx(sampled["correct"].mean())

@@ -53,12 +53,12 @@ def _end_with(parent: int) -> None:
 
 
 def judge(gold: str, answer: str, strict: bool) -> str:
-    """`ok`, `wrong`, `undecided` or `unparsable`: an answer against a gold, both as text."""
+    """`ok`, `wrong`, `undecided` or `unparsable`: an answer against a gold, both as text; `timeout` if memory runs out."""
     try:
         same = equality.equal(gold, answer, strict, functools.partial(_equal, rounding=not strict))
         return "undecided" if same is None else "ok" if same else "wrong"
-    except MemoryError:  # a crash, as the death of the worker would be
-        raise
+    except MemoryError:
+        return "timeout"
     except Exception:  # Unreadable, or whatever Math-Verify and SymPy raise for what they cannot compare
         return "unparsable"
 
