@@ -115,9 +115,13 @@ def test_mistakes_in_a_profile_are_found_when_it_is_loaded(monkeypatch, tmp_path
         ("tempered}", "tempered, alpha: two}"): "mine.yaml: alpha is 'two': it must be a valid number",
         ("title: x", "titel: x"): "mine.yaml: Unknown setting titel .*did you mean title",
         ("model: ./m", "model: [a/m, b/m]"): "Two runs would be called m-tempered-s0",
+        ("steps: 7}\nevaluate: {", "data: a.jsonl}\nevaluate: {data: a.jsonl, "): "a.jsonl is what ./m is trained on and tested on",
     }.items():
         (tmp_path / "profiles" / "mine.yaml").write_text(good.replace(*change))
         with pytest.raises(UsageError, match=message):
             profiles.load("mine")
+    both = good.replace("steps: 7", "data: a.jsonl").replace("problems: 3", "data: a.jsonl, on_training_data: true")
+    (tmp_path / "profiles" / "mine.yaml").write_text(both)
+    assert profiles.load("mine").eval_configs("./m")[0].on_training_data
     (tmp_path / "profiles" / "mine.yaml").write_text(good.replace("steps: 7", "learning_rate: 3e-4"))
     assert profiles.load("mine").train_config(model="m", objective="task").learning_rate == 0.0003  # YAML has it as text

@@ -20,6 +20,16 @@ def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path):
     assert [p.name for p in path.parent.iterdir()] == ["x.json"]
 
 
+def test_a_sweep_spares_the_folders_of_others(tmp_path):
+    """Training removed the partial files of an evaluation at work in the same run."""
+    mine, others = (folder / ".x.json.1.partial" for folder in (tmp_path, tmp_path / "evaluations"))
+    for path in (mine, others):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("half")
+    files.sweep(tmp_path)
+    assert not mine.exists() and others.exists()
+
+
 def test_lines_round_trip_and_start_empty(tmp_path):
     assert files.read_lines(tmp_path / "none.jsonl") == []
     files.write_lines(tmp_path / "x.jsonl", [{"step": 0}, {"step": 1}])

@@ -73,6 +73,8 @@ def test_it_agrees_with_sympy(one, other, form, related):
     ("1/2x", "\\frac{1}{2x}", "ok"),
     ("2^34", "2^{34}", "ok"),
     ("f(x)", "fx", "undecided"),  # a function's value and a product
+    ("\\pi", "\\arctan(1)+\\arctan(2)+\\arctan(3)", "undecided"),  # true, but SymPy has no proof
+    ("\\pi", "16\\arctan(\\frac{1}{5})-4\\arctan(\\frac{1}{239})+0", "undecided"),
     ("f(0)", "0", "unparsable"),
     ("0", "I(0)", "unparsable"),
     ("I(0)", "0", "unparsable"),
