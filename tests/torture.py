@@ -235,7 +235,7 @@ def harm_files(home: Path) -> Iterator[tuple[str, object]]:
     ):
         timed(action, home / name)
         half = half_done(action, home / f"half-{name}", pattern, count)
-        yield f"files of a {name}", every_file([(action, home / name, folder) for folder in (half, home / name)])
+        yield f"files of the {name}", every_file([(action, home / name, folder) for folder in (half, home / name)])
 
 
 def fill_disk(home: Path) -> Iterator[tuple[str, object]]:
@@ -249,7 +249,7 @@ def fill_disk(home: Path) -> Iterator[tuple[str, object]]:
 def main(long: bool) -> None:
     started, found = time.monotonic(), {}
     with tempfile.TemporaryDirectory() as place:
-        parts = [kill(Path(place), LONG, 40, 0.3)] if long else [kill(Path(place), SMALL, KILLS, 0.9), harm_files(Path(place))]
+        parts = [kill(Path(place), LONG, 12, 0.3)] if long else [kill(Path(place), SMALL, KILLS, 0.9), harm_files(Path(place))]
         if not long and os.geteuid() == 0:  # who may mount a disk
             parts.append(fill_disk(Path(place)))
         for part in parts:

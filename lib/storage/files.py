@@ -80,19 +80,20 @@ def lock(folder: Path) -> Iterator[int]:
     path = folder / ".lock"
     with room_for(path):
         folder.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    with open(path, "a+") as handle:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            handle.seek(0)
-            print(f"Process {handle.read().strip()} is at work in {folder}: waiting for it to finish.", file=sys.stderr, flush=True)
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            holder = os.pread(descriptor, 32, 0).decode().strip()
+            print(f"Process {holder} is at work in {folder}: waiting for it to finish.", file=sys.stderr, flush=True)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
         with contextlib.suppress(OSError):  # on a full disk the lock holds without its number
-            handle.truncate(0)
-            handle.write(str(os.getpid()))
-            handle.flush()
-        yield handle.fileno()
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def sweep(*folders: Path) -> None:
