@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from lib.data import sets
+from lib.evaluation import runner
 from lib.evaluation.config import EvalConfig
 from lib.models import tiny
 from lib.storage import folders
@@ -60,6 +60,8 @@ class Profile(Config):
             raise UsageError(f"notebooks lists some that are not there: {', '.join(unknown)}.")
         if unknown := sorted(set(self.by_model) - set(self.models)):
             raise UsageError(f"by_model has {', '.join(unknown)}, which no run has.")
+        if len({folders.base_name(model) for model in self.models}) < len(self.models):
+            raise UsageError(f"Two of {', '.join(self.models)} end alike, and would share a folder of results: rename one.")
         for row in self.rows.values():
             self.train_config(**row)
         for model in self.models:
@@ -67,7 +69,7 @@ class Profile(Config):
                 raise UsageError(f"There is no model {model!r}: give {', '.join(tiny.BASES)}, a hub id or ./folder.")
             trained_on = self.section("train", model).get("data", "arithmetic")
             for one in self.eval_configs(model):
-                if one.data == trained_on and sets.named(one.data).is_file and one.split == "test" and not one.on_training_data:
+                if runner.is_training_data(trained_on, one):
                     advice = "give evaluate another file, or set on_training_data: true there"
                     raise UsageError(f"{one.data} is what {model} is trained on and tested on: {advice}.")
         return self

@@ -92,10 +92,13 @@ def named(data: str) -> DataSet:
         return DataSet(data, generate=functools.partial(procedural.problems, task))
     if Path(data).suffix in FILES:
         return DataSet(data)
-    where, _, configuration = data.partition(":")
-    if configuration:
-        return replace(named(where), name=data, where=where, configurations=(configuration,))
+    where, _, configuration = data.rpartition(":")
     folder = Path(data).expanduser()
+    if where and not folder.is_dir():
+        entry = named(where)
+        if entry.generate is not None or entry.is_file or not configuration:
+            raise UsageError(f"{where} has no configurations: leave out what follows it in {data!r}.")
+        return replace(entry, name=data, where=where, configurations=(configuration,))
     if folder.is_dir():
         known = SETS.get("/".join(folder.resolve().parts[-2:]), DataSet(data))
         return replace(known, name=data, where=data)

@@ -69,7 +69,7 @@ def _load(folder: Path, configuration: str | None, split: str, data: str) -> lis
         if configuration is None and "default" not in names and len(names) > 1:
             raise UsageError(f"{data} has several configurations, {', '.join(names)}: choose one, as in {data}:{names[0]}.")
         name = configuration if configuration in names else "default" if "default" in names else names[0]
-        if configuration not in (None, name) and name != "default":
+        if configuration not in (None, name) and (name != "default" or data.endswith(f":{configuration}")):
             raise UsageError(f"{data} has no configuration {configuration!r}: it has {', '.join(names)}.")
         splits = datasets.get_dataset_split_names(str(folder), name)
         if split not in splits:

@@ -35,7 +35,8 @@ def of_model(source: Source, load_in_4bit: bool, adapter: Path | None) -> str:
     parts: list[object] = [source.revision, source.fingerprint, load_in_4bit]
     if source.fingerprint:  # a local folder; a hub's commit stands for all of its files
         folder = Path(source.path)
-        parts += [digest(path.read_bytes()) for kind in ("*token*", "*.jinja") for path in sorted(folder.glob(kind))]
+        kinds = ("*token*", "*.jinja", "config.json", "vocab.json", "merges.txt")
+        parts += [digest(path.read_bytes()) for kind in kinds for path in sorted(folder.glob(kind))]
     if adapter is not None:
         config = files.read_json(adapter / "adapter_config.json")
         config = {k: sorted(v) if isinstance(v, list) else v for k, v in config.items()}  # PEFT writes sets in any order
@@ -43,10 +44,10 @@ def of_model(source: Source, load_in_4bit: bool, adapter: Path | None) -> str:
     return digest(parts)
 
 
-def refuse_unlike(results: Mapping[str, Mapping[str, object]]) -> None:
-    """Raises UsageError if results, by the name of their run, do not have the same prompts, sampler and grader. A result without
-    fingerprints, from before there were any, is like none that has them."""
-    for part in COMPARED:
+def refuse_unlike(results: Mapping[str, Mapping[str, object]], parts: Iterable[str] = COMPARED) -> None:
+    """Raises UsageError if results, by the name of their run, do not have the same prompts, sampler, grader and precision, or other
+    `parts`. A result without fingerprints, from before there were any, is like none that has them."""
+    for part in parts:
         found = pd.Series({name: result.get(f"fingerprint_{part}") for name, result in results.items()}).fillna("unknown")
         unlike = found[found != found.iloc[0]]
         if len(unlike):

@@ -8,7 +8,6 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,6 +42,13 @@ def load_problems(config: EvalConfig) -> problems.ProblemSet:
     return problems.load_set(config.data, config.split, config.problems, revision=config.revision)
 
 
+def is_training_data(trained_on: str, config: EvalConfig) -> bool:
+    """Whether an evaluation's problems are those of the very file that a run is trained on, and nobody asked for that."""
+    places = [sets.SETS[data].where if data in sets.SETS else data for data in (trained_on, config.data)]
+    one, other = (Path(place).expanduser().resolve() for place in places)
+    return one == other and one.suffix in sets.FILES and config.split != "validation" and not config.on_training_data
+
+
 def of_base(model: str, folder: Path, config: EvalConfig, load_in_4bit: bool = True) -> dict:
     """Evaluates a base of the kit, a folder or a hub id as it is, and returns the result; see `evaluate_subject`."""
     about: dict[str, object] = {"objective": "base", "seed": None, "checkpoint": "base"}
@@ -60,7 +66,7 @@ def of_run(run: Path, config: EvalConfig, checkpoint: str = "last") -> dict:
     record.check(run, "config.json", "adapter")
     trained = files.read_json(run / "config.json")
     settings, objective = trained["settings"], trained["objective"]
-    if settings["data"] == config.data and sets.named(config.data).is_file and not config.on_training_data:
+    if is_training_data(settings["data"], config):
         raise UsageError(f"{run.name} was trained on {config.data}: evaluate it on another file, or set on_training_data to true.")
     numbers = {name: objective[name] for name in ("alpha", "beta_inv", "normalization", "length_exponent")}
     about = {"objective": objective["name"], **numbers, "fixed_length": settings.get("fixed_length", False)}
@@ -103,10 +109,7 @@ def evaluate_subject(subject: Subject, folder: Path, config: EvalConfig, suffix:
     made_of = identity(subject, config, chosen.problems)
     with files.lock(stem.parent):
         files.sweep(stem.parent, Path(f"{stem}-chunks"))
-        taken = _kept(stem, made_of, chosen.problems)
-        if taken is None:
-            seconds = _measure(subject, config, chosen.problems, stem, made_of)
-            taken = {"seconds": round(seconds, 1), "environment": environment.describe()}
+        taken = _kept(stem, config, made_of, chosen.problems) or _measure(subject, config, chosen.problems, stem, made_of)
         numbers = metrics.summarise(Graded(*map(pd.read_parquet, _tables(stem))))
         too_long = len(chosen.problems) - numbers["problems"]
         result = {"model": subject.source.name, **subject.about, "data_set": config.data_set, **numbers}
@@ -129,6 +132,7 @@ def identity(subject: Subject, config: EvalConfig, asked: list[Problem]) -> dict
         "fingerprint_sampler": fingerprints.digest({"engine": engine} | config.model_dump(include=names)),
         "fingerprint_grader": verifier.fingerprint(),
         "fingerprint_precision": fingerprints.of_precision(subject.load_in_4bit),
+        "fingerprint_weights": subject.source.revision or subject.source.fingerprint,
         "fingerprint_model": fingerprints.of_model(subject.source, subject.load_in_4bit, subject.adapter),
     }
 
@@ -146,9 +150,9 @@ def read(path: Path) -> dict:
     return result
 
 
-def _kept(stem: Path, made_of: dict[str, object], asked: list[Problem]) -> dict | None:
-    """The seconds that a finished evaluation took, and where, if it was made of the same things and is whole; it is graded anew if
-    the verifier is another one."""
+def _kept(stem: Path, config: EvalConfig, made_of: dict[str, object], asked: list[Problem]) -> dict | None:
+    """The seconds that a finished evaluation took, and where, if it was made of the same things by the same verifier and is whole.
+    Of another verifier, its samples become chunks again, to be graded anew."""
     path = Path(f"{stem}.json")
     try:
         result = read(path)
@@ -158,26 +162,37 @@ def _kept(stem: Path, made_of: dict[str, object], asked: list[Problem]) -> dict 
         return None
     if any(result[name] != value for name, value in made_of.items() if name != "fingerprint_grader"):
         return None
-    if result["fingerprint_grader"] != made_of["fingerprint_grader"]:
-        _write_tables(stem, [grading.regraded(pd.read_parquet(table), asked) for table in _tables(stem)])
-    return {name: result[name] for name in ("seconds", "environment")}
+    if result["fingerprint_grader"] == made_of["fingerprint_grader"]:
+        return {name: result[name] for name in ("seconds", "environment")}
+    kinds = zip(Graded._fields, _tables(stem), strict=True)
+    whole = pd.concat([pd.read_parquet(table).assign(kind=kind) for kind, table in kinds], ignore_index=True)
+    about = {"seconds": result["seconds"], "environment": result["environment"], "grader": result["fingerprint_grader"]}
+    for start, chunk in _chunks(stem, config, made_of, asked).items():
+        own = whole["problem_id"].isin([problem.id for problem in asked[start : start + config.chunk]])
+        _write_chunk(chunk, whole[own], about | ({"seconds": 0.0} if start else {}))
+    return None
 
 
-def _write_tables(stem: Path, tables: Iterable[pd.DataFrame]) -> None:
-    """Replaces an evaluation's tables; an older result does not describe them."""
-    Path(f"{stem}.json").unlink(missing_ok=True)
-    for table, path in zip(tables, _tables(stem), strict=True):
-        with files.atomic(path) as partial:
-            table.to_parquet(partial, index=False)
-
-
-def _measure(subject: Subject, config: EvalConfig, asked: list[Problem], stem: Path, made_of: dict[str, object]) -> float:
-    """Samples what is not there yet, chunk by chunk, puts the chunks together, and returns the seconds that they took."""
+def _chunks(stem: Path, config: EvalConfig, made_of: dict[str, object], asked: list[Problem]) -> dict[int, Path]:
+    """The file of each chunk, by the first of its problems. Removes chunks that were made of something else."""
     folder, samples_of = Path(f"{stem}-chunks"), {k: v for k, v in made_of.items() if k != "fingerprint_grader"}
     if digests.read_sealed(folder / "of.json") != json.loads(json.dumps(samples_of)):
         shutil.rmtree(folder, ignore_errors=True)
         digests.write_sealed(folder / "of.json", samples_of)
-    paths = {start: folder / f"{start:06d}.parquet" for start in range(0, len(asked), config.chunk)}
+    return {start: folder / f"{start:06d}.parquet" for start in range(0, len(asked), config.chunk)}
+
+
+def _write_chunk(path: Path, table: pd.DataFrame, about: dict[str, object]) -> None:
+    """Writes a chunk, then its digest, after which it counts; `about` says what it took and who graded it."""
+    table.attrs = about
+    with files.atomic(path) as partial:
+        table.to_parquet(partial, index=False)
+    digests.write_sealed(path.with_suffix(".json"), {path.name: digests.of(path)})
+
+
+def _measure(subject: Subject, config: EvalConfig, asked: list[Problem], stem: Path, made_of: dict[str, object]) -> dict:
+    """Samples what is not there yet, chunk by chunk, puts the chunks together; returns the seconds that they took, and where."""
+    paths = _chunks(stem, config, made_of, asked)
     if missing := {start: path for start, path in paths.items() if not _is_whole(path)}:
         _sample_chunks(subject, config, asked, missing)
     chunks = [pd.read_parquet(path) for path in paths.values()]
@@ -188,8 +203,12 @@ def _measure(subject: Subject, config: EvalConfig, asked: list[Problem], stem: P
     tables = [whole[whole["kind"] == kind].drop(columns="kind") for kind in Graded._fields]
     if any(chunk.attrs["grader"] != made_of["fingerprint_grader"] for chunk in chunks):
         tables = [grading.regraded(table, asked) for table in tables]
-    _write_tables(stem, tables)
-    return sum(chunk.attrs["seconds"] for chunk in chunks)
+    Path(f"{stem}.json").unlink(missing_ok=True)  # an older result does not describe the new samples
+    for table, path in zip(tables, _tables(stem), strict=True):
+        with files.atomic(path) as partial:
+            table.to_parquet(partial, index=False)
+    about = [chunk.attrs for chunk in chunks]
+    return {"seconds": round(sum(one["seconds"] for one in about), 1), "environment": about[0]["environment"]}
 
 
 def _is_whole(chunk: Path) -> bool:
@@ -218,10 +237,8 @@ def _sample_chunks(subject: Subject, config: EvalConfig, asked: list[Problem], p
             if part:
                 graded, size = _measure_in_batches(loaded, config, part, size)
                 table = pd.concat([t.assign(kind=kind) for kind, t in graded._asdict().items()], ignore_index=True)
-            table.attrs = {"seconds": time.perf_counter() - started, "grader": verifier.fingerprint()}
-            with files.atomic(path) as partial:
-                table.to_parquet(partial, index=False)
-            digests.write_sealed(path.with_suffix(".json"), {path.name: digests.of(path)})
+            about = {"seconds": time.perf_counter() - started, "grader": verifier.fingerprint()}
+            _write_chunk(path, table, about | {"environment": environment.describe()})
 
 
 def _measure_in_batches(loaded: grading.Loaded, config: EvalConfig, part: list[Problem], size: int) -> tuple[Graded, int]:

@@ -55,9 +55,10 @@ def collect(profile: Profile) -> bool:
 
 
 def _refuse_unlike(summary: pd.DataFrame) -> None:
-    """Raises UsageError if runs on one data set were not all evaluated in the same way."""
-    for _, rows in summary.groupby("data_set", sort=False):
-        fingerprints.refuse_unlike({row["run"]: row for row in rows.to_dict("records")})
+    """Raises UsageError if runs on one data set were not evaluated in the same way, or runs of one model not on the same base."""
+    for by, parts in (("data_set", fingerprints.COMPARED), ("model", ("weights",))):
+        for _, rows in summary.groupby(by, sort=False):
+            fingerprints.refuse_unlike({row["run"]: row for row in rows.to_dict("records")}, parts)
 
 
 def _differences(summary: pd.DataFrame) -> pd.DataFrame:

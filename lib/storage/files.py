@@ -44,7 +44,7 @@ def room_for(path: Path) -> Iterator[None]:
     except Exception as error:
         there = next(folder for folder in (path, *path.parents) if folder.is_dir())
         free = shutil.disk_usage(there).free
-        if getattr(error, "errno", None) != errno.ENOSPC and "No space left" not in str(error) and free >= FULL:
+        if getattr(error, "errno", None) not in (errno.ENOSPC, errno.EDQUOT) and "No space left" not in str(error) and free >= FULL:
             raise
         what = f"The disk of {path} is full ({free / 2**20:.1f} MiB are free), and it could not be written"
         raise UsageError(f"{what}: make room, and start again; what was finished is kept.") from error

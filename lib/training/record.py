@@ -4,6 +4,7 @@ Each checkpoint holds, besides TRL's files, a copy of `metrics.jsonl` up to its 
 of its files and of the completions up to its step, the run's identity, and its segments. What does not match is set aside under
 a name that starts with `damaged-`, with one sentence, and the run goes on from the newest checkpoint that is whole."""
 
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from lib.storage import digests, files
 from lib.storage.errors import UsageError
 
 METRICS = "metrics.jsonl"
+NAME = re.compile(r"checkpoint-\d+")
 ADAPTER = ("adapter_model.safetensors", "adapter_config.json")
 
 
@@ -32,12 +34,16 @@ def check(folder: Path, *names: str) -> None:
 
 
 def checkpoints(folder: Path) -> list[Path]:
-    """The checkpoints of a run that are whole, the newest last. Sets damaged ones aside, removes those that were not finished."""
+    """The checkpoints of a run that are whole, the newest last. Sets damaged ones aside; what a killed writer left behind,
+    which has not even the last of TRL's files, is removed."""
+    there = [path for path in (folder / "checkpoints").glob("checkpoint-*") if path.is_dir() and NAME.fullmatch(path.name)]
+    there.sort(key=step_of)
     found = []
-    for path in sorted((folder / "checkpoints").glob("checkpoint-*"), key=step_of):
-        if not (path / digests.NAME).exists():  # its writer was killed
+    for path in there:
+        known = digests.read_sealed(path / digests.NAME)
+        if not any((path / name).exists() for name in (digests.NAME, "trainer_state.json")):
             shutil.rmtree(path)
-        elif (known := digests.read_sealed(path / digests.NAME)) is None or digests.damaged(path, known["files"]):
+        elif known is None or digests.damaged(path, known["files"]):
             _set_aside(path)
         else:
             found.append(path)
@@ -62,16 +68,21 @@ class Record:
     def mend(self) -> bool:
         """Whether a run is finished and all of it is whole. Files of a finished run that are not are set aside, and it counts as
         unfinished: its last checkpoint has most of it."""
-        there = digests.read_sealed(self.folder / digests.NAME)
-        lost = [self.folder / name for name in digests.damaged(self.folder, there["files"])] if there else []
-        if there is None and (self.folder / digests.NAME).exists():
-            lost = [self.folder / digests.NAME]
-        for path in lost:
+        seal = self.folder / digests.NAME
+        there = digests.read_sealed(seal)
+        if there is None:
+            if seal.exists() or (self.folder / "adapter").exists():  # a run of before there were digests has none
+                _set_aside(seal, "so the adapter is put aside as well, and the run goes on from what is whole")
+                digests.set_aside(self.folder / "adapter")
+            return False
+        lost = digests.damaged(self.folder, there["files"])
+        if lost and there["identity"] != self.identity:
+            raise UsageError(f"{self.folder} holds a run with other settings. Name a new run, or delete that folder.")
+        for path in dict.fromkeys(self.folder / (name.split("/")[0] if "adapter" in name else name) for name in lost):
             _set_aside(path)
-        if there is None or lost:
-            (self.folder / digests.NAME).unlink(missing_ok=True)
-            files.remove(self.folder / "adapter")
-        return there is not None and not lost
+        if lost:
+            seal.unlink()
+        return not lost
 
     def resume(self) -> Path | None:
         """The newest whole checkpoint, if there is one; the record is what it was there. UsageError if it is another run's."""
@@ -110,12 +121,15 @@ class Record:
         self.rows.append(row)
         files.write_lines(self.folder / METRICS, self.rows)
 
-    def seal(self, checkpoint: Path) -> None:
-        """Finishes a checkpoint that TRL has written."""
+    def seal(self, checkpoint: Path, keep: int) -> None:
+        """Finishes a checkpoint that TRL has written, and removes the oldest ones but for so many."""
         files.write_lines(checkpoint / METRICS, self.rows)
         known = {str(path.relative_to(checkpoint)): digests.of(path) for path in checkpoint.rglob("*") if path.is_file()}
         about = {"identity": self.identity, "segments": self.segments, "completions": self.completions}
         digests.write_sealed(checkpoint / digests.NAME, {"files": known, **about})
+        sealed = sorted((path.parent for path in checkpoint.parent.glob(f"checkpoint-*/{digests.NAME}")), key=step_of)
+        for old in sealed[:-keep]:
+            shutil.rmtree(old)
 
     def finish(self, checkpoint: Path) -> None:
         """The adapter of the last checkpoint, which is that of the last step, becomes the run's; the run's digests come last."""

@@ -164,5 +164,6 @@ def _describe(run: Run, made: Any, about: dict[str, object]) -> None:
 def _segment(run: Run, start: Path | None) -> dict:
     """What the steps from here on are taken with: versions, hardware, engine."""
     engine = "vllm" if run.config.samples_with_vllm() else "huggingface"
-    used = {"engine": engine, "verifier": verifier.fingerprint(), **environment.describe()}
+    used = {"engine": engine, "verifier": verifier.fingerprint(), **run.config.model_dump(include=set(FREE))}
+    used |= environment.describe()
     return {"first_step": step_of(start) if start else 0, **used}

@@ -60,7 +60,6 @@ def _fields(config: TrainConfig, output_dir: Path) -> dict[str, object]:
         # Bookkeeping
         "output_dir": str(output_dir),
         "save_steps": config.save_every,
-        "save_total_limit": config.keep_checkpoints,
         "logging_steps": 1,
         "disable_tqdm": True,
         "use_cpu": not gpu,
@@ -156,7 +155,8 @@ class RunWriter(TrainerCallback):
 
     def on_save(self, args: Any, state: Any, control: Any, **_unused: Any) -> None:
         """A checkpoint counts from here on."""
-        self.record.seal(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+        config = self.reward.config
+        self.record.seal(Path(args.output_dir) / f"checkpoint-{state.global_step}", config.keep_checkpoints)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_unused: Any) -> None:
         self.bar.close()

@@ -250,6 +250,9 @@ def test_of_several_configurations_one_must_be_chosen(two_configurations):
 def test_an_unknown_hub_sets_configuration_is_part_of_its_name():
     entry = sets.named("owner/name:hard")
     assert (entry.hub_id, entry.configurations, entry.name) == ("owner/name", ("hard",), "owner/name:hard")
+    for mistake in ("arithmetic:hard", "mine.jsonl:hard", "owner/name:"):
+        with pytest.raises(UsageError, match="has no configurations: leave out what follows it"):
+            sets.named(mistake)
 
 
 def test_problems_that_share_an_id_are_refused(tmp_path):

@@ -129,7 +129,7 @@ def test_a_finished_evaluation_is_read_and_its_numbers_are_computed_again(base, 
 def test_new_samples_never_stand_beside_an_older_result(base, tmp_path, monkeypatch):
     """Killed after new tables and before the new result: the older settings, asked for again, must not take them for its own."""
     copy = shutil.copytree(base, tmp_path / "copy")
-    monkeypatch.setattr(runner.environment, "describe", lambda: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(runner.metrics, "summarise", lambda _: _interrupt())
     with pytest.raises(KeyboardInterrupt):
         runner.of_base("many_wordings", copy, CONFIG.changed(seed=1))
     monkeypatch.undo()
@@ -230,6 +230,8 @@ def test_a_run_is_not_tested_on_the_file_that_it_was_trained_on(tmp_path):
     config = CONFIG.changed(data=str(data), max_completion_tokens=12)
     with pytest.raises(UsageError, match="run was trained on .*mine.jsonl: evaluate it on another file, or set on_training_data"):
         runner.of_run(folder, config)
+    assert runner.is_training_data(str(data), config.changed(data=f"{tmp_path}/../{tmp_path.name}/mine.jsonl"))
+    assert not runner.is_training_data(str(data), config.changed(split="validation"))
     assert runner.of_run(folder, config.changed(on_training_data=True))["problems"] == 5
 
 

@@ -128,7 +128,8 @@ def test_a_finished_run_is_mended_from_its_last_checkpoint(harm, undisturbed, tm
         harm(copy / name)
         trained(copy)
         said = capfd.readouterr().err
-        assert f"{copy / name} is " in said or name == digests.NAME, name
+        part = "adapter" if name.startswith("adapter") else name  # which is set aside as a whole
+        assert f"{copy / part} is " in said, name
         mended, whole = contents(copy), contents(undisturbed)
         if name.startswith("completions"):
             assert "the completions of that step are lost" in said
@@ -136,6 +137,20 @@ def test_a_finished_run_is_mended_from_its_last_checkpoint(harm, undisturbed, tm
         else:
             assert mended == whole
         record.check(copy, "adapter", "config.json", "metrics.jsonl", "completions")
+
+
+def test_a_run_without_digests_loses_nothing(undisturbed, tmp_path, capfd):
+    """As runs had none before: what cannot be trusted is renamed, and a sentence says so, but nothing is removed."""
+    copy = shutil.copytree(undisturbed, tmp_path / "run")
+    for path in list(copy.rglob(digests.NAME)):
+        path.unlink()
+    (copy / "checkpoints" / "checkpoint-5-mine").mkdir()
+    adapter = (copy / "adapter" / "adapter_model.safetensors").read_bytes()
+    assert contents(trained(copy)) == contents(undisturbed)
+    assert (copy / "damaged-adapter" / "adapter_model.safetensors").read_bytes() == adapter
+    aside = sorted(path.name for path in (copy / "checkpoints").glob("damaged-*"))
+    assert aside == [f"damaged-checkpoint-{n}" for n in (3, 4, 5)] + ["damaged-checkpoint-6"]
+    assert "digests.json is missing: so the adapter is put aside" in capfd.readouterr().err
 
 
 def test_nothing_takes_a_damaged_run_for_a_whole_one(undisturbed, tmp_path):

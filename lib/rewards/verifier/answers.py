@@ -34,7 +34,10 @@ chi varepsilon Lambda Psi
 """
 PLAIN = re.compile(r"(?:\\[A-Za-z]++|\\[{}\\]|[A-Za-z0-9 +\-*/^_=<>!|.,()\[\]{}&])+")
 # Numbers side by side; bare words; f(0), which may be a function's value or a product
-STRAY = re.compile(r"[\d.] +[\d.]|\d ?_|(?<![\\A-Za-z])[A-Za-z]{4}|(?<![\\A-Za-z_{])[A-Za-z] ?\((?:\\[A-Za-z]+|[^()\\A-Za-z])*\)")
+STRAY = re.compile(
+    r"[\d.] +[\d.]|\d ?_|(?<![\\A-Za-z])[A-Za-z]{4}"
+    r"|(?<![\\A-Za-z_{])(?:[A-Za-z] ?\([\d.,/ -]*\)|[fghFGHPQI] ?\((?:\\[a-z]+|[^()\\a-z])*\))"
+)
 # Towers of powers, huge exponents and factorials never end to evaluate
 BOMB = re.compile(
     r"\^ ?[{(][^{}]*[\d)}] ?\^|\^ ?\{[^{}]*\} ?\^|\^ ?[({]?[^(){}]*\d{5}|(?:\d{5,}|\}|!|\)\)) ?!|\([^()]*(?:[\^!]|\d{4})[^()]*\) ?!"
@@ -68,6 +71,7 @@ class Group:
     kind: str
     items: tuple["Node", ...]
     latex: str
+    name: str | None = None  # (x,y) of (x,y)=(1,2)
 
 
 Node = Leaf | Group
@@ -136,6 +140,8 @@ def _brackets(text: str, strict: bool) -> Node | None:
     parts = _split(inner, ",")
     if kind == "{}" and not inner.strip():
         return Leaf(r"\emptyset")
+    if kind == "{}" and inner.strip() == r"\emptyset":
+        raise Unreadable("a set with the empty set in it")
     if len(parts) == 1 and kind in ("()", "{}", "[]"):
         return _node(inner, strict)
     if kind in ("{)", "(}", "{]", "[}") or (kind in ("(]", "[)") and len(parts) != 2):
@@ -170,7 +176,7 @@ def _leaf(text: str, strict: bool) -> Node:
             return Leaf(text, sides=tuple(sides))
         name, text = sides[0].replace(" ", ""), sides[-1] if "approx" not in text else sides[1]
         inner = _node(text, strict)
-        return inner if isinstance(inner, Group) else replace(inner, name=name)
+        return replace(inner, name=name)
     if in_base := _in_base(text):
         return Leaf(str(in_base[0]), in_base[0], base=in_base[1])
     text, unit = units.split(text, strict)

@@ -58,7 +58,7 @@ class _Comparison:
     def groups(self, gold: Group, answer: Group) -> bool | None:
         """Two groups of the same kind, or of kinds that may stand for each other."""
         kinds, size = {gold.kind, answer.kind}, len(gold.items)
-        if size != len(answer.items):
+        if size != len(answer.items) or (gold.name and answer.name and gold.name != answer.name):
             return False
         if kinds in ({"list"}, {"set"}, {"union"}, {"list", "set"}, {"list", "union"}):
             return self.any_order(gold.items, answer.items)

@@ -25,13 +25,14 @@ from lib.rewards.verifier import answers, equality
 from lib.rewards.verifier.answers import Group, Unreadable
 
 MEMORY = 2**30  # bytes of address space per worker
-DIGITS = 400  # to which SymPy may compute a difference before it gives up: what is smaller is not denied by its value
+FEW_DIGITS, DIGITS = 30, 400  # to which SymPy may compute a difference: what is smaller is not denied by its value
 POINTS = [[Rational(n, d) for n, d in zip(range(a, a + 26 * 4, 4), range(b, b + 26 * 6, 6))] for a, b in ((3, 7), (5, 2), (-9, 11))]
 # Math-Verify reads (2)(3), 2(3) and (2)\frac{1}{2} as mixed numbers, that is as sums. Not the 2 of \log_2(8) and \sin^2(x).
 SIDE_BY_SIDE = re.compile(r"(\)(?=\s*(?:\(|\\d?frac))|(?<![\^_\d.])\d+(?:\.\d+)?(?=\s*\())\s*")
 # Math-Verify reads γ and Γ as Euler's constant or a function, I as the imaginary unit, and drops an exponent T. Here they are
 # letters, except in Γ(…), and are given to it as letters that `refuse` lets through in no text.
 LETTERS = {r"\gamma": r"\upsilon ", r"\Gamma": r"\Upsilon ", "I": r"\Xi ", "T": r"\Pi "}
+DEGREES = re.compile(r"(\d+(?:\.\d+)?) ?\^ ?\{? ?\\circ ?\}?")  # which Math-Verify drops
 LETTER = re.compile(r"\\(?!Gamma\s*\()[A-Za-z]+|[IT]")
 
 
@@ -119,16 +120,19 @@ def _same_value(left: Expr, right: Expr) -> bool | None:
     difference = expand(left - right)
     if isinstance(difference, Number):
         return bool(difference == 0)
-    return False if _differs_from_zero(difference) else difference.equals(0)
+    if _differs_from_zero(difference, FEW_DIGITS):
+        return False
+    same = difference.equals(0)
+    return False if same is None and _differs_from_zero(difference, DIGITS) else same
 
 
-def _differs_from_zero(expression: Expr) -> bool:
+def _differs_from_zero(expression: Expr, digits: int) -> bool:
     """Whether an expression is certainly not zero, or with unknowns in it not zero everywhere. SymPy raises where no digit of a
     value is certain."""
     for point in POINTS if expression.free_symbols else POINTS[:1]:
         try:
             at = zip(sorted(expression.free_symbols, key=str), point, strict=False)
-            value = complex(expression.subs(list(at)).evalf(5, maxn=DIGITS, strict=True))
+            value = complex(expression.subs(list(at)).evalf(5, maxn=digits, strict=True))
         except (PrecisionExhausted, TypeError, ValueError, OverflowError, ZeroDivisionError):
             continue  # it is zero, or has no value there
         if value != 0 and cmath.isfinite(value):
@@ -168,7 +172,7 @@ def _same_relation(gold: Relational, answer: Relational) -> bool | None:
     if not ratio.is_number:
         symbols = sorted(ratio.free_symbols, key=str)
         first, second = (ratio.subs(list(zip(symbols, point, strict=False))) for point in POINTS[:2])
-        return False if _differs_from_zero(first - second) else None
+        return False if _differs_from_zero(first - second, DIGITS) else None
     return ratio.is_nonzero if isinstance(gold, Eq | Ne) else ratio.is_positive
 
 
@@ -178,6 +182,9 @@ def _parse(latex: str) -> Basic:
     # units are taken off before, and only where they are units
     how = NormalizationConfig(basic_latex=True, units=False, malformed_operators=False, nits=False, boxed="none")
     case = ConversionConfig(lowercase_symbols=False)
+    latex = DEGREES.sub(r"(\\frac{\1\\pi}{180})", latex)
+    if r"\circ" in latex:
+        raise Unreadable("degrees of no number")
     text = LETTER.sub(lambda match: LETTERS.get(match[0], match[0]), SIDE_BY_SIDE.sub(r"\1\\cdot ", latex))
     try:
         found = _exact(latex2sympy(text, is_real=True, normalization_config=how, conversion_config=case))

@@ -18,8 +18,10 @@ LETTERS = {unit for unit in KNOWN if len(unit) == 1 and unit.isalpha()}  # varia
 MEANINGFUL = re.compile(
     r"(?i)\b(?:or|and|not|nor|either|neither|if|than|then|more|less|least|most|about|around|approximately|between|to|but|except|maybe|"
     r"possibly|perhaps|zero|one|two|three|four|five|six|seven|eight|nine|ten|hundred|thousand|million|billion|trillion|dozen|half|"
-    r"third|quarter|twice|double|\d)\b|\d"
+    r"third|quarter|twice|double|factorial|negative|minus|plus|times|inverse|root|score|gross|recurring|repeating|hex|hexadecimal|binary|"
+    r"octal|base|mega|kilo|below|above|\d)\b|\d|^\W*(?:squared?|cubed?|cubic)\W*$"
 )
+FUNCTION = re.compile(r"\\(?!frac|sqrt|pi|cdot|times)[A-Za-z]+")  # whose argument the degrees belong to
 DEGREE = re.compile(r"\^ ?\{? ?\\circ ?\}? ?(?:\\text ?\{ ?([CF]) ?\}|([CF]))?$")
 INSIDE = r"\\text ?\{((?:[^{}]|\{[^{}]*+\})*+)\} ?(\^ ?\{?[23]\}?)?"
 TEXT = re.compile(rf"{INSIDE}(?: ?/ ?{INSIDE})?\.?$")
@@ -35,7 +37,7 @@ def split(text: str, strict: bool) -> tuple[str, str | None]:
         return text.removesuffix("%").removesuffix("\\").strip(), "%"
     if text.endswith(("\\$", "€", "£")):
         return text.rstrip("\\$€£ "), text[-1]
-    if (match := DEGREE.search(text)) and match.start():
+    if (match := DEGREE.search(text)) and match.start() and not FUNCTION.search(text[: match.start()]):
         return text[: match.start()].strip(), "°" + (match[1] or match[2] or "").lower()
     if (match := TEXT.search(text)) and match.start():
         words, power, per, per_power = (part and re.sub("[{}]", "", part) for part in match.groups())
@@ -59,7 +61,7 @@ def _spelling(words: str, power: str | None, as_text: bool) -> str:
         split = [word.partition("^") for word in part.strip(" .").split()]
         names = [KNOWN.get(word) or KNOWN.get(word.removesuffix("s")) for word, _, _ in split]
         known = [f"{name}{caret}{exponent}" for name, (_, caret, exponent) in zip(names, split, strict=True) if name]
-        if not known or None in names or (not as_text and len(known) == 1 and part.strip(" .") in LETTERS):
+        if not set(known) - {"sq", "cu"} or None in names or (not as_text and len(known) == 1 and part.strip(" .") in LETTERS):
             parts.append("?" + part.strip())
         else:
             square = "^2" if "sq" in known else "^3" if "cu" in known else ""

@@ -75,6 +75,17 @@ def test_it_agrees_with_sympy(one, other, form, related):
     ("f(x)", "fx", "undecided"),  # a function's value and a product
     ("\\pi", "\\arctan(1)+\\arctan(2)+\\arctan(3)", "undecided"),  # true, but SymPy has no proof
     ("\\pi", "16\\arctan(\\frac{1}{5})-4\\arctan(\\frac{1}{239})+0", "undecided"),
+    ("\\frac{n!}{(n-1)!}", "n", "ok"),
+    ("(n+1)!", "(n+1)n!", "ok"),
+    ("r(1+\\sqrt{2})", "r+r\\sqrt{2}", "ok"),
+    ("x(1+\\pi)", "x+\\pi x", "ok"),
+    ("f(\\sqrt{2})", "f\\sqrt{2}", "unparsable"),
+    ("\\sin 1", "\\sin(1^\\circ)", "wrong"),
+    ("\\sin(1^\\circ)", "\\sin 1", "wrong"),
+    ("\\cos 2", "\\cos 2^\\circ", "wrong"),
+    ("\\cos 60^\\circ", "\\frac{1}{2}\\pi^0", "ok"),
+    ("2\\sin(x^\\circ)", "2\\sin x", "unparsable"),
+    ("\\emptyset", "\\{\\emptyset\\}", "unparsable"),
     ("f(0)", "0", "unparsable"),
     ("0", "I(0)", "unparsable"),
     ("I(0)", "0", "unparsable"),

@@ -93,6 +93,9 @@ from tests.rewards.verifier.table import rows, status
     # Ratios
     ("3:4", "3 : 4", "ok"),
     ("3:4", "4:3", "wrong"),
+    ("(x,y)=(1,2)", "(y,x)=(1,2)", "wrong"),
+    ("(x,y)=(1,2)", "(1,2)", "ok"),
+    ("(x,y)=(1,2)", "(x,y)=(1,2)", "ok"),
 )
 def test_structure(gold, prediction, strict, expected):
     assert status(gold, prediction, strict) == expected

@@ -57,6 +57,14 @@ from tests.rewards.verifier.table import rows, status
     ("10\\%", "10\\text{ percent}", "ok"),
     ("10\\%", "0.1", "wrong"),
     ("0.1", "10\\%", "wrong"),
+    # Words that are no unit
+    ("5", "5\\text{ cubed}", "unparsable"),
+    ("5", "5 squared", "wrong"),
+    ("25", "25 square units", "ok"),
+    ("5", "5 factorial", "wrong"),
+    ("5", "5 negative", "wrong"),
+    ("0.3", "0.3 recurring", "wrong"),
+    ("100", "100\\text{ (hex)}", "unparsable"),
     # Number bases
     ("1010_2", "1010_{2}", "ok"),
     ("1010_2", "1010", "wrong"),  # by its digits it is another number
