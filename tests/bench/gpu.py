@@ -171,7 +171,7 @@ def instrument(clock: Clock) -> list[dict[str, float]]:
     def logged(writer, *arguments, logs=None, **keywords):
         log(writer, *arguments, logs=logs, **keywords)
         if "loss" in (logs or {}):
-            row, seconds = writer.rows[-1], clock.take()
+            row, seconds = writer.record.rows[-1], clock.take()
             rows.append({"step": row["seconds"], "tokens": row["tokens"]} | split(row["seconds"], seconds))
 
     trainer.RunWriter.on_log = logged
