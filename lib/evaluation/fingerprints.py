@@ -4,7 +4,6 @@ Prompts, sampler, grader and precision must be the same for two results to be co
 but the grader decide whether samples that are there may be kept. In a result they are `fingerprint_prompts` and so on: hashes of
 16 hexadecimal digits, or the precision in words."""
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -36,11 +35,11 @@ def of_model(source: Source, load_in_4bit: bool, adapter: Path | None) -> str:
     if source.fingerprint:  # a local folder; a hub's commit stands for all of its files
         folder = Path(source.path)
         kinds = ("*token*", "*.jinja", "config.json", "vocab.json", "merges.txt")
-        parts += [digest(path.read_bytes()) for kind in kinds for path in sorted(folder.glob(kind))]
+        parts += [digests.of(path)[:16] for kind in kinds for path in sorted(folder.glob(kind))]
     if adapter is not None:
         config = files.read_json(adapter / "adapter_config.json")
         config = {k: sorted(v) if isinstance(v, list) else v for k, v in config.items()}  # PEFT writes sets in any order
-        parts += [digest(config), digest(min(adapter.glob("adapter_model.*")).read_bytes())]
+        parts += [digest(config), digests.of(min(adapter.glob("adapter_model.*")))[:16]]
     return digest(parts)
 
 
@@ -58,6 +57,5 @@ def refuse_unlike(results: Mapping[str, Mapping[str, object]], parts: Iterable[s
 
 
 def digest(value: object) -> str:
-    """The fingerprint of bytes, or of anything that JSON can hold."""
-    whole = hashlib.sha256(value).hexdigest() if isinstance(value, bytes) else digests.of_value(value)
-    return whole[:16]
+    """The fingerprint of anything that JSON can hold."""
+    return digests.of_value(value)[:16]

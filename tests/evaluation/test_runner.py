@@ -15,6 +15,7 @@ from lib.storage import digests, files
 from lib.storage.errors import UsageError
 from lib.training import train
 from lib.training.config import TrainConfig
+from tests.training import test_train
 
 CONFIG = EvalConfig(problems=5, samples=3, chunk=2, batch_size=4, validation_problems=4, validation_samples=2)
 
@@ -28,16 +29,7 @@ def numbers(path):
 def run(tmp_path_factory):
     """A finished run of two steps that kept both of its checkpoints."""
     folder = tmp_path_factory.mktemp("runs") / "mine"
-    chosen = TrainConfig(
-        model="many_wordings",
-        objective="task",
-        train_problems=16,
-        steps=2,
-        prompts_per_step=2,
-        micro_batch=8,
-        completions_per_prompt=4,
-    )
-    chosen = chosen.changed(save_every=1, keep_checkpoints=2, warmup_steps=0)
+    chosen = test_train.SMALL.changed(train_problems=16, micro_batch=8)
     return train.train(train.prepare(folder, chosen))
 
 

@@ -11,21 +11,11 @@ from lib.models import sources
 from lib.storage import digests, files
 from lib.storage.errors import UsageError
 from lib.training import record, reward, train
-from lib.training.config import TrainConfig
+from tests.training import test_train
 
 # three epochs of four problems, a checkpoint per step
-SMALL = TrainConfig(
-    model="many_wordings",
-    objective="tilted",
-    train_problems=4,
-    steps=6,
-    prompts_per_step=2,
-    completions_per_prompt=2,
-    micro_batch=4,
-    warmup_steps=0,
-    save_every=1,
-    keep_checkpoints=4,
-    max_completion_tokens=32,
+SMALL = test_train.SMALL.changed(
+    objective="tilted", train_problems=4, steps=6, completions_per_prompt=2, keep_checkpoints=4, max_completion_tokens=32
 )
 
 
