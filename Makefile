@@ -1,11 +1,11 @@
-# make reproduce | test | doctor | check | format | bench | bench-gpu | torture | torture-long | lab | table | clean
+# make reproduce | test | audit | doctor | check | format | bench | bench-gpu | torture | torture-long | lab | table | clean
 PYTHON ?= python3
 PROFILE ?= quick
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: reproduce test doctor check format bench bench-gpu torture torture-long lab table clean
+.PHONY: reproduce test audit doctor check format bench bench-gpu torture torture-long lab table clean
 
 reproduce: $(READY)  ## Runs a profile end to end; does nothing when it is up to date, resumes when it was killed
 	@echo "Reproducing the profile '$(PROFILE)': results go to data/results/$(PROFILE)/, figures to figures/."
@@ -14,6 +14,9 @@ reproduce: $(READY)  ## Runs a profile end to end; does nothing when it is up to
 
 test: $(READY)  ## The tests, without those marked slow, in two processes
 	@$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder
+
+audit: $(READY)  ## What RL did to a model: BASE, TRAINED, DATA and SPLIT, or a file of SAMPLES (docs/audit.md)
+	@$(BIN)/python -m lib.auditor $(if $(SAMPLES),"$(SAMPLES)","$(BASE)" "$(TRAINED)" "$(DATA)" $(if $(SPLIT),split=$(SPLIT)) $(SETTINGS))
 
 doctor: $(READY)  ## Says whether this machine can run PROFILE, and what to change if it cannot
 	@$(BIN)/python -m lib.doctor $(PROFILE)

@@ -50,6 +50,7 @@ rule all:
         f"{FOLDER}/07_compare.ipynb",
         expand(f"{FOLDER}/{{name}}.ipynb", name=PROFILE.notebooks),
         expand(f"{FOLDER}/{{base}}/08_sharpening_without_training.ipynb", base=filter(has_forecast, BASES)),
+        [f"{FOLDER}/09_audit.ipynb"] if all(map(has_forecast, BASES)) else [],
 
 
 rule notebook:
@@ -157,5 +158,23 @@ rule without_training:
         gpu=GPU,
     message:
         "sharpen {wildcards.base} without training"
+    shell:
+        JOB
+
+
+rule audit:
+    input:
+        "notebooks/09_audit.ipynb",
+        expand(f"{FOLDER}/{{name}}/06_evaluate.ipynb", name=[*BASES, *RUNS]),
+    output:
+        f"{FOLDER}/09_audit.ipynb",
+    params:
+        set=parameters(),
+    threads: THREADS
+    resources:
+        mem_mb=MEMORY,
+        gpu=GPU,
+    message:
+        "audit all runs"
     shell:
         JOB

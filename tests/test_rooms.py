@@ -11,8 +11,8 @@ from lib.storage.folders import ROOT
 MODULES = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in (ROOT / "lib").rglob("*.py")
 )
-ROOMS = ["storage", "rewards", "theory", "data", "models", "training", "evaluation", "reports"]
-PURE = ["storage", "rewards", "theory", "data"]  # need no torch
+ROOMS = ["storage", "rewards", "theory", "data", "models", "training", "evaluation", "audit", "reports"]
+PURE = ["storage", "rewards", "theory", "data", "audit", "auditor"]  # need no torch
 LIGHT = ["models.sources", "models.loading", "models.tiny", "training.config", "training.train", "evaluation.metrics"]
 BLOCK = """
 import socket

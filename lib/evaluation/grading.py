@@ -44,7 +44,8 @@ def table(
     loaded: Loaded, problems: Sequence[Problem], sampler: Sampler, samples: int = 1, first_not: Sequence[int] = ()
 ) -> pd.DataFrame:
     """Graded and scored completions, a row each, those of one problem side by side. `first_not` bans token ids as their first.
-    `policy_logprob` and `reference_logprob` are S_π and S_p in nats, `sampling_logprob` is S_π while sampling."""
+    `policy_logprob` and `reference_logprob` are S_π and S_p in nats, `sampling_logprob` is S_π while sampling, `ids` are the token
+    ids of the completion, for another model to score."""
     model, tokenizer, has_adapter, engine, progress, token_budget = loaded
     asked = [problem for problem in problems for _ in range(samples)]
     prompts = prompt_ids(tokenizer, [problem.messages for problem in problems])
@@ -67,6 +68,7 @@ def table(
             "reference_logprob": reference.logprob,
             "sampling_logprob": [c.logprob for c in completions],
             "entropy": policy.entropy,
+            "ids": [c.ids for c in completions],
         }
     )
 

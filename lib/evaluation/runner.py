@@ -51,8 +51,12 @@ def is_training_data(trained_on: str, config: EvalConfig) -> bool:
 
 def of_base(model: str, folder: Path, config: EvalConfig, load_in_4bit: bool = True) -> dict:
     """Evaluates a base of the kit, a folder or a hub id as it is, and returns the result; see `evaluate_subject`."""
-    about: dict[str, object] = {"objective": "base", "seed": None, "checkpoint": "base"}
-    return evaluate_subject(Subject(sources.resolve(model), load_in_4bit, None, about), folder, config)
+    return evaluate_subject(base_subject(sources.resolve(model), load_in_4bit), folder, config)
+
+
+def base_subject(source: sources.Source, load_in_4bit: bool = True) -> Subject:
+    """A base as it is."""
+    return Subject(source, load_in_4bit, None, {"objective": "base", "seed": None, "checkpoint": "base"})
 
 
 def of_run(run: Path, config: EvalConfig, checkpoint: str = "last") -> dict:
@@ -61,6 +65,16 @@ def of_run(run: Path, config: EvalConfig, checkpoint: str = "last") -> dict:
     training. Raises UsageError if there is no such run, or if the data has no validation split."""
     if checkpoint not in CHECKPOINTS:
         raise UsageError(f"Unknown checkpoint {checkpoint!r}: choose one of {', '.join(CHECKPOINTS)}.")
+    subject = run_subject(run, config)
+    if checkpoint == "last":
+        return evaluate_subject(subject, run, config)
+    best, scores = best_on_validation(subject, run, config)
+    about = subject.about | {"checkpoint": "best", "step": record.step_of(best), "validation": scores}
+    return evaluate_subject(subject._replace(adapter=best, about=about), run, config, "-best")
+
+
+def run_subject(run: Path, config: EvalConfig) -> Subject:
+    """The last checkpoint of a finished run. Raises UsageError if there is none, or if it was trained on the evaluation's file."""
     if not train.finished(run):
         raise UsageError(f"There is no finished run in {run}: check its name, or train it first.")
     record.check(run, "config.json", "adapter")
@@ -70,14 +84,9 @@ def of_run(run: Path, config: EvalConfig, checkpoint: str = "last") -> dict:
         raise UsageError(f"{run.name} was trained on {config.data}: evaluate it on another file, or set on_training_data to true.")
     numbers = {name: objective[name] for name in ("alpha", "beta_inv", "normalization", "length_exponent")}
     about = {"objective": objective["name"], **numbers, "fixed_length": settings.get("fixed_length", False)}
-    about |= {"seed": settings["seed"], "checkpoint": checkpoint, "trained_with": trained["verifier"]}
+    about |= {"seed": settings["seed"], "checkpoint": "last", "trained_with": trained["verifier"]}
     source = sources.resolve(settings["model"], trained["model"]["revision"])
-    subject = Subject(source, settings["load_in_4bit"], run / "adapter", about)
-    if checkpoint == "last":
-        return evaluate_subject(subject, run, config)
-    best, scores = best_on_validation(subject, run, config)
-    about |= {"step": record.step_of(best), "validation": scores}
-    return evaluate_subject(subject._replace(adapter=best, about=about), run, config, "-best")
+    return Subject(source, settings["load_in_4bit"], run / "adapter", about)
 
 
 def best_on_validation(subject: Subject, run: Path, config: EvalConfig) -> tuple[Path, dict[str, float]]:
@@ -148,6 +157,12 @@ def read(path: Path) -> dict:
     if result is None or digests.damaged(path.parent, result["tables"]):
         raise UsageError(f"{path}, or the samples beside it, are not there or damaged: run the evaluation once more.")
     return result
+
+
+def graded(path: Path) -> Graded:
+    """The raw samples of an evaluation, by the path of its result; raises UsageError as `read` does."""
+    read(path)
+    return Graded(*map(pd.read_parquet, _tables(path.with_suffix(""))))
 
 
 def _kept(stem: Path, config: EvalConfig, made_of: dict[str, object], asked: list[Problem]) -> dict | None:

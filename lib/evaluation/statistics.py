@@ -123,8 +123,15 @@ def interval(values: ArrayLike, seed: int = 0, draws: int = 2000, rate: bool = F
         bound = tail ** (1 / count)
         return (bound, 1.0) if values[0] else (0.0, 1 - bound)
     picks = np.random.default_rng(seed).integers(0, count, (draws, count))
-    further = NormalDist().cdf(-math.sqrt(count / (count - 1)) * stats.t.ppf(1 - tail, count - 1))
-    low, high = np.quantile(values[picks].mean(axis=1), [further, 1 - further])
+    return percentiles(values[picks].mean(axis=1), count)
+
+
+def percentiles(draws: ArrayLike, count: int) -> tuple[float, float]:
+    """The ends of a 95% interval from bootstrap draws over `count` questions, expanded as in `interval`; NaN for one question."""
+    if count < 2:
+        return math.nan, math.nan
+    further = NormalDist().cdf(-math.sqrt(count / (count - 1)) * stats.t.ppf((1 + LEVEL) / 2, count - 1))
+    low, high = np.quantile(np.asarray(draws, dtype=float), [further, 1 - further])
     return float(low), float(high)
 
 

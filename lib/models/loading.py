@@ -87,6 +87,14 @@ def _load_plain(source: Source, load_in_4bit: bool, dtype: Any) -> tuple[Model, 
     return model, AutoTokenizer.from_pretrained(source.path, revision=source.revision)
 
 
+def load_tokenizer(source: Source) -> Tokenizer:
+    """The tokenizer of a model alone."""
+    quiet()
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(source.path, revision=source.revision)
+
+
 def load_as_stored(folder: Path) -> tuple[Model, Tokenizer]:
     """(model, tokenizer) of a base as it is stored, in float32, without an adapter."""
     quiet()

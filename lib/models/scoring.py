@@ -81,10 +81,25 @@ def _logits(model: Model, ids: torch.Tensor, attention_mask: torch.Tensor) -> to
     return inner(input_ids=ids.to(device), attention_mask=attention_mask.to(device), use_cache=False).logits
 
 
+def token_logprobs(model: Model, prompt: Sequence[int], completion: Sequence[int], reference: bool = False) -> np.ndarray:
+    """log p(y_t | x, y_<t) of each token of one completion in nats, [T]; their sum is that of `sequence_scores`."""
+    with scoring_mode(model, reference):
+        logprobs, _, _ = _token_scores(model, [[*prompt, *completion]], [len(prompt)], 0, 1.0)
+    return logprobs[0, len(prompt) - 1 :].numpy()
+
+
 def _score(
     model: Model, rows: list[list[int]], starts: list[int], pad_token_id: int, temperature: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """(log-probabilities, mean entropies), [B] each, of one micro-batch, whose completions begin at `starts`."""
+    token_log_probs, token_entropies, is_completion = _token_scores(model, rows, starts, pad_token_id, temperature)
+    return token_log_probs.sum(1), token_entropies.sum(1) / is_completion.sum(1).clamp(min=1)
+
+
+def _token_scores(
+    model: Model, rows: list[list[int]], starts: list[int], pad_token_id: int, temperature: float
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """(log-probabilities, entropies, which positions are a completion's), [B, L − 1] each; the first two are 0 elsewhere."""
     ids, attention_mask = padded(rows, pad_token_id, "right")
     started = torch.arange(ids.shape[1]) >= torch.tensor(starts)[:, None]
     is_completion = (started & attention_mask.bool())[:, 1:]
@@ -97,4 +112,4 @@ def _score(
         targets = ids[:, 1:][at][:, None].to(logits.device)
         token_log_probs[at] = log_probs.gather(-1, targets).squeeze(-1).cpu().double()
         token_entropies[at] = -(log_probs.exp() * log_probs).nansum(-1).cpu().double()
-    return token_log_probs.sum(1), token_entropies.sum(1) / is_completion.sum(1).clamp(min=1)
+    return token_log_probs, token_entropies, is_completion

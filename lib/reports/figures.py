@@ -20,6 +20,14 @@ from lib.storage import files, folders
 
 BASE: Any = SimpleNamespace(color="#000000", dash=":", marker="x")
 BAR: dict[str, Any] = {"marker": "|", "linestyle": "none", "markersize": 12, "markeredgewidth": 2}
+AUDIT_PARTS: list[tuple[str, str, dict[str, Any]]] = [
+    ("share_sharpening", "sharpening (α* > 1)", {"color": "#0072B2"}),
+    ("share_flattening", "flattening (α* < 1)", {"color": "#9ecae8", "hatch": "///"}),
+    ("share_within_reach", "selection, within the base's reach", {"color": "#D55E00"}),
+    ("share_beyond_reach", "selection beyond reach", {"color": "#f2b48a", "hatch": "xxx"}),
+    ("share_length", "length", {"color": "#999999"}),
+    ("share_rest", "the rest", {"color": "#ffffff"}),
+]
 plt.style.use(Path(__file__).with_name("figures.mplstyle"))
 
 
@@ -175,6 +183,42 @@ def by_tokens(ax: Axes, methods: pd.DataFrame, trained: pd.DataFrame) -> Axes:
         ax.annotate(run["label"], place, shift, textcoords="offset points", fontsize=7)
     ax.set(xscale="log", xlabel="tokens per problem (log scale)", ylabel="accuracy (%)", ylim=(0, 102))
     ax.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
+    return ax
+
+
+def shares(ax: Axes, rows: pd.DataFrame) -> Axes:
+    """A bar per audit: which share of KL(π‖p) each part has, as far as it is not refused, and KL itself in nats."""
+    names = [f"{row['model']}, {row['label']}" for row in rows.to_dict("records")]
+    right, left = np.zeros(len(rows)), np.zeros(len(rows))
+    for part, label, look in AUDIT_PARTS:
+        values = 100 * rows[part].fillna(0.0).to_numpy(dtype=float)
+        ax.barh(names, values, left=np.where(values > 0, right, left), label=label, edgecolor="black", linewidth=0.6, **look)
+        right, left = right + np.maximum(values, 0), left + np.minimum(values, 0)
+    for place, (end, kl, refusal) in enumerate(zip(right, rows["kl"], rows["refusal"])):
+        said = f"{kl:.2f} nats" + (f"; refused: {str(refusal).split(':')[0]}" if refusal else "")
+        ax.annotate(said, (end, place), (4, 0), textcoords="offset points", va="center", fontsize=8)
+    ax.axvline(0, color="black", linewidth=0.8)
+    ax.invert_yaxis()
+    ax.set(xlabel="share of KL(π‖p) (%)", xlim=(min(0.0, left.min()) - 2, 130))
+    return ax
+
+
+def arrows(ax: Axes, rows: pd.DataFrame) -> Axes:
+    """Accuracy from the base, by what sharpening alone explains, to the trained model: a line of the axes per audit."""
+    for place, row in enumerate(rows.to_dict("records")):
+        base, sharpened, trained = (100 * row[f"accuracy_{name}"] for name in ("base", "sharpened", "trained"))
+        way = [value for value in (base, sharpened, trained) if np.isfinite(value)]
+        for start, end in zip(way, way[1:]):
+            ax.annotate(
+                "", (end, place), (start, place), arrowprops={"arrowstyle": "->", "color": "0.4", "shrinkA": 4, "shrinkB": 4}
+            )
+        for value, marker, face in ((base, "x", "black"), (sharpened, "o", "white"), (trained, "s", "black")):
+            ax.plot(value, place, marker=marker, color="black", markerfacecolor=face, linestyle="none", markersize=7)
+    for marker, face, label in (("x", "black", "base"), ("o", "white", "sharpened to p^α*"), ("s", "black", "trained")):
+        ax.plot([], [], marker=marker, color="black", markerfacecolor=face, linestyle="none", label=label)
+    ax.set_yticks(range(len(rows)), [""] * len(rows))
+    ax.invert_yaxis()
+    ax.set(xlabel="accuracy on test problems (%)", xlim=(-2, 102))
     return ax
 
 

@@ -47,7 +47,7 @@ def test_the_smoke_profile_leaves_results_figures_and_executed_notebooks(home):
     assert steps.groupby("run")["step"].apply(list).tolist() == [[0, 1], [0, 1]]
     figures = {p.stem for p in (home / "figures").glob("*.png")}
     names = {"accuracy_by_step", "length_and_direct_share", "likelihood_and_kl", "final_accuracy", "pass_at_k", "further_metrics"}
-    names |= {"many_wordings_forecast", "many_wordings_accuracy_by_tokens"}
+    names |= {"many_wordings_forecast", "many_wordings_accuracy_by_tokens", "audit"}
     assert figures == {f"smoke_{name}" for name in names} == {p.stem for p in (home / "figures").glob("*.svg")}
     run = home / "runs" / "smoke" / "many_wordings-task-s0"
     assert {"05_train.ipynb", "06_evaluate.ipynb", "config.json", "environment.json", "metrics.jsonl"} <= {
@@ -55,6 +55,16 @@ def test_the_smoke_profile_leaves_results_figures_and_executed_notebooks(home):
     }
     samples = pd.read_parquet(run / "evaluations" / "arithmetic-test-sampled.parquet")
     assert samples["correct"].mean() == pytest.approx(summary.set_index("objective").loc["task", "accuracy_sampled"])
+
+
+def test_the_smoke_profile_is_audited(home):
+    """A row per run, with every column that docs/audit.md names; two steps of training are refused their shares, not their KL."""
+    found = pd.read_csv(home / "data" / "results" / "smoke" / "audit.csv")
+    assert found["objective"].tolist() == ["task", "tilted"] and found["kl"].notna().all() and found["refusal"].notna().all()
+    shares = [f"share_{part}" for part in ("sharpening", "flattening", "selection", "length", "rest", "beyond_reach")]
+    shares += [f"share_{part}_{how}" for part in ("sharpening", "selection", "length") for how in ("last", "mean")]
+    wanted = [*shares, "kl", "alpha_star", "lambda_star", "gamma_star", "accuracy_base", "accuracy_sharpened", "accuracy_trained"]
+    assert {f"{name}{end}" for name in wanted for end in ("", "_low", "_high")} | {"ess", "seed", "alpha", "beta_inv"} <= set(found)
 
 
 def test_reproducing_again_does_nothing(home):
@@ -73,7 +83,7 @@ def test_a_cluster_would_run_every_job_of_a_gpu_profile_with_one_gpu(profile, tm
     loaded = profiles.load(profile)
     trained, bases = len(loaded.rows), len(loaded.models)
     counted = dict(re.findall(r"^(\w+) +(\d+)$", result.stdout, flags=re.MULTILINE))
-    wanted = {"train": trained, "evaluate": trained, "evaluate_base": bases, "without_training": bases, "compare": 1}
+    wanted = {"train": trained, "evaluate": trained, "evaluate_base": bases, "without_training": bases, "compare": 1, "audit": 1}
     assert {name: int(counted[name]) for name in wanted} == wanted
     rules = re.split(r"^rule ", (folders.ROOT / "Snakefile").read_text(), flags=re.MULTILINE)[1:]
     with_gpu = {rule.split(":")[0] for rule in rules if "gpu=GPU" in rule}  # a dry run does not show a job's resources

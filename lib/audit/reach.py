@@ -1,0 +1,94 @@
+"""How far samples reach: what an audit must not say because the samples of p and π do not show it.
+
+A large effective sample size does not prove that samples reach a projection q: with nothing between those of p and those of π, it
+can be large and the answer wrong. So each family is asked on its own, and the first reason found is its refusal."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from lib.audit import projection
+from lib.audit.projection import Pool, Projection
+
+LEAST_ESS = 4.0  # effective samples of q in nine of ten questions
+MOST_GAP = 3.0  # nats of tilt between one sample and the next, beyond all samples of p
+MOST_APART = 0.1  # of q may lie beyond such gaps
+HUGE = 1e12  # nats of tilt, for a limit
+MOST_UNSEEN = 0.05  # of q may be greedy completions that no sample shows
+
+
+class Unseen(NamedTuple):
+    """The greedy completion of each question where no sample shows it: log p [Q], −inf where one does, and features [Q, K]."""
+
+    log_p: np.ndarray
+    features: np.ndarray
+
+
+def effective(found: Projection) -> np.ndarray:
+    """The effective sample size of q per question, (Σw)²/Σw², [Q]."""
+    log_w = projection.log_weights(found.pool, found.theta)
+    weights = np.exp(log_w - log_w.max(axis=1, keepdims=True))
+    return weights.sum(axis=1) ** 2 / (weights**2).sum(axis=1)
+
+
+def refusal(found: Projection, unseen: Unseen | None = None) -> str:
+    """Why the samples cannot carry a projection, in a part of a sentence, or nothing."""
+    if found.pool.exact or not found.which:
+        return ""
+    apart, low = separated(found), float(np.quantile(effective(found), 0.1))
+    if apart > MOST_APART:
+        return f"nothing lies between the samples of p and {apart:.0%} of the fit"
+    if low < LEAST_ESS:
+        return f"{low:.1f} effective samples in one of ten questions, fewer than {LEAST_ESS:g}"
+    error = found.gradient.std(axis=0) / np.sqrt(len(found.gradient))
+    if (np.abs(found.gradient.mean(axis=0)) > 0.1 * error + 1e-9).any():
+        return "the samples are too few for the fit to settle"
+    if unseen is not None and (share := _unseen_share(found, unseen)) > MOST_UNSEEN:
+        return f"greedy completions that no sample shows would hold {share:.0%}"
+    return ""
+
+
+def separated(found: Projection) -> float:
+    """The share of q that lies on samples of π alone, beyond a gap in the direction of the fit that no sample is in: what lies
+    there unseen would count, too. Features of two values, such as r, have nothing between: they do not count here
+    (`base_chance`)."""
+    pool = found.pool
+    there = pool.source >= 0
+    values = np.abs(pool.features + pool.centre[:, None])[there]
+    graded = ~np.isin(values.round(9), [0.0, 1.0]).all(axis=0)
+    log_w = projection.log_weights(pool, found.theta)
+    weights = np.exp(log_w - log_w.max(axis=1, keepdims=True))
+    weights /= weights.sum(axis=1, keepdims=True)
+    beyond = np.zeros(len(weights))
+    for direction in (found.theta, found.limit * HUGE):
+        along = pool.features @ np.where(graded, direction, 0.0)
+        for side in (along, -along):
+            beyond = np.maximum(beyond, _beyond(np.where(there, side, -np.inf), pool.source == 0, weights))
+    return float(beyond.mean())
+
+
+def _beyond(along: np.ndarray, of_base: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The weight of samples above the base's largest value and above a gap that follows it, per question, [Q]."""
+    order = np.argsort(along, axis=1)
+    along, of_base, weights = (np.take_along_axis(values, order, axis=1) for values in (along, of_base, weights))
+    places = np.arange(along.shape[1])
+    last = np.where(of_base, places, -1).max(axis=1, keepdims=True)
+    with np.errstate(invalid="ignore"):
+        gaps = np.diff(along, axis=1) > MOST_GAP
+    gaps &= places[:-1] >= last
+    after = np.cumsum(gaps, axis=1) > 0
+    return (weights[:, 1:] * after).sum(axis=1)
+
+
+def _unseen_share(found: Projection, unseen: Unseen) -> float:
+    """What q gives to the unseen greedy completions, on average over questions."""
+    tilt = (unseen.features - found.pool.centre) @ found.theta
+    return float(np.exp(np.minimum(0.0, unseen.log_p + tilt - found.moments.log_z)).mean())
+
+
+def base_chance(pool: Pool, column: int) -> np.ndarray:
+    """P_p(f = 1) of a feature of 0 and 1 per question, [Q], from all samples: what π draws counts with its weight under p, so that
+    chances far below one in the number of samples are seen, too."""
+    weights = np.exp(pool.log_base)
+    ones = np.round(pool.features[..., column] + pool.centre[:, None, column])
+    return (weights * ones).sum(axis=1) / weights.sum(axis=1)

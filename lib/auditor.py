@@ -1,0 +1,40 @@
+"""`make audit`: what RL did to a model, from the shell. `python -m lib.auditor BASE TRAINED DATA [setting=value …]` samples two
+models; `python -m lib.auditor samples.parquet` takes a file, and needs neither torch nor a GPU."""
+
+import sys
+from typing import Any
+
+from lib.audit import decomposition, report, samples
+from lib.storage.errors import UsageError
+
+USAGE = "Give a .parquet or .jsonl file of samples, or a base, a trained model and a data set, then settings such as samples=32."
+
+
+def run(arguments: list[str]) -> str:
+    """The report on what was asked for. Raises UsageError."""
+    if len(arguments) == 1:
+        table = samples.read(arguments[0])
+        found = decomposition.audit(table)
+    elif len(arguments) >= 3 and all("=" in one for one in arguments[3:]):
+        from lib.evaluation.config import EvalConfig
+        from lib.reports import audits
+
+        base, trained, data = arguments[:3]
+        settings: dict[str, Any] = dict(one.split("=", 1) for one in arguments[3:])
+        load_in_4bit = settings.pop("load_in_4bit", "true").lower() != "false"
+        table, found = audits.of_models(base, trained, EvalConfig(data=data, **settings), load_in_4bit)
+    else:
+        raise UsageError(USAGE)
+    return f"{report.described(found)}\n\n{report.described_rates(table)}"
+
+
+def main(arguments: list[str]) -> None:
+    """Prints the report, or one sentence."""
+    try:
+        print(run(arguments))
+    except UsageError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

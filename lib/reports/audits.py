@@ -1,0 +1,98 @@
+"""Audits of the runs of a profile, as a table, and of any two models.
+
+The mathematics is `lib.audit`, which also has an audit in words; samples come from `lib.evaluation.pairs`."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from lib.audit import decomposition, regression, report, samples
+from lib.audit.decomposition import Audit
+from lib.audit.families import STANDARD
+from lib.evaluation import pairs, runner
+from lib.evaluation.config import EvalConfig
+from lib.evaluation.statistics import Interval
+from lib.models.tokens import Tokenizer, prompt_ids
+from lib.profiles import Profile
+from lib.reports import results
+from lib.storage import files, folders
+from lib.storage.errors import UsageError
+from lib.training import train
+
+ABOUT = ("model", "objective", "alpha", "beta_inv", "normalization", "length_exponent", "seed")
+
+
+def pair_of_run(profile: Profile, run: str) -> pairs.Pair:
+    """A run of a profile and its base."""
+    model = profile.rows[run]["model"]
+    base = folders.run_folder(profile.name, folders.base_name(model))
+    return pairs.of_run(folders.run_folder(profile.name, run), base, profile.eval_configs(model)[0])
+
+
+def samples_of_run(profile: Profile, run: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """(samples, greedy completions) of a run of a profile and of its base, on the first data set of the model."""
+    return pairs.samples(pair_of_run(profile, run), profile.eval_configs(profile.rows[run]["model"])[0])
+
+
+def prompt(tokenizer: Tokenizer, profile: Profile, run: str, problem_id: str) -> list[int]:
+    """The token ids of a test problem's prompt."""
+    config = profile.eval_configs(profile.rows[run]["model"])[0]
+    problem = next(one for one in runner.load_problems(config).problems if one.id == problem_id)
+    return prompt_ids(tokenizer, [problem.messages])[0]
+
+
+def collect(profile: Profile) -> bool:
+    """Audits every run of a profile and writes `data/results/<profile>/audit.csv`, a row per run; False, with a message, if not
+    every run is trained yet."""
+    missing = [run for run in profile.rows if not train.finished(folders.run_folder(profile.name, run))]
+    if missing:
+        print(f"{len(missing)} of {len(profile.rows)} runs of {profile.name} are not trained yet ({missing[0]}, …).")
+        return False
+    rows = []
+    for run in profile.rows:
+        sampled, greedy = samples_of_run(profile, run)
+        about = files.read_json(folders.run_folder(profile.name, run) / "config.json")
+        numbers = about["objective"] | {"objective": about["objective"]["name"]} | about["settings"]
+        found = decomposition.audit(sampled, greedy=greedy)
+        rows.append({"run": run, **{name: numbers[name] for name in ABOUT}, **found.row(), **_fallback(sampled)})
+    with files.atomic(folders.results_folder(profile.name) / "audit.csv") as path:
+        pd.DataFrame(rows).to_csv(path, index=False, float_format="%.6g")
+    return True
+
+
+def _fallback(table: pd.DataFrame) -> dict[str, float]:
+    """The shares of the log-variance divergence, which need no projection, as columns `logvar_…`."""
+    found = regression.regress(samples.pooled(samples.checked(table), STANDARD), STANDARD)
+    return {f"logvar_{name}": share.mean for name, share in found.shares.items()} if found else {}
+
+
+def load(profile: str) -> pd.DataFrame:
+    """The audits of a profile, with a `label` column; raises UsageError if there are none."""
+    path = folders.results_folder(profile) / "audit.csv"
+    if not path.exists():
+        raise UsageError(f"There are no audits of the profile {profile!r}: run `make reproduce PROFILE={profile}` first.")
+    table = pd.read_csv(path, keep_default_na=True).assign(refusal=lambda t: t["refusal"].fillna(""))
+    table["share_within_reach"] = table["share_selection"] - table["share_beyond_reach"]
+    return table.assign(label=[results.label(row) for row in table.to_dict("records")])
+
+
+def of_models(base: str, trained: str, config: EvalConfig, load_in_4bit: bool = True) -> tuple[pd.DataFrame, Audit]:
+    """(samples of two models, their audit)."""
+    table, greedy = pairs.samples(pairs.of_models(base, trained, config, load_in_4bit), config)
+    return table, decomposition.audit(table, greedy=greedy)
+
+
+def table(audits: pd.DataFrame) -> pd.DataFrame:
+    """The audits of a profile as they are read: a row per run, numbers with their intervals."""
+
+    def cell(row: Mapping[str, Any], name: str, percent: bool) -> str:
+        value = [float(row.get(f"{name}{end}", math.nan)) for end in ("", "_low", "_high")]
+        return "–" if math.isnan(value[0]) else (report.percent if percent else report.shown)(Interval(*value))
+
+    shares = [c for c in audits if c.startswith("share_") and not c.endswith(("_low", "_high", "_last", "_mean"))]
+    columns = ["kl", "alpha_star", "lambda_star", "gamma_star", *shares]
+    columns += [c for c in audits if c.startswith("accuracy_") and not c.endswith(("_low", "_high"))]
+    rows = [{c: cell(row, c, c.startswith(("share", "accuracy"))) for c in columns} for row in audits.to_dict("records")]
+    return pd.DataFrame(rows, index=[f"{row['model']}, {row['label']}" for row in audits.to_dict("records")])

@@ -1,0 +1,196 @@
+"""The decomposition from samples: against the truth of listed worlds, in worlds made to deceive, and its intervals."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+
+from lib.audit import decomposition, families, projection, reach, samples
+from tests.audit import worlds
+
+QUESTIONS, SAMPLES, STUDIES = 150, 16, 1000
+
+
+def audited(world, questions=200, size=16, seed=0, **options):
+    return decomposition.audit(world.table(questions, size, seed), **options)
+
+
+def test_by_hand():
+    """p^2 with right answers doubled, on four completions."""
+    p, right = np.array([0.4, 0.3, 0.2, 0.1]), np.array([0, 1, 1, 0])
+    pi = p**2 * np.where(right, 2, 1)
+    found = decomposition.listed(p, pi / pi.sum(), right, [5, 9, 9, 5])
+    assert found.parameters["alpha_star"].mean != pytest.approx(2)  # alone it does what it can
+    assert found.parameters_all["alpha_star"].mean == pytest.approx(2)
+    assert found.shares["rest"].mean == pytest.approx(0, abs=1e-12)
+    assert found.kl.mean == pytest.approx(np.sum(pi / pi.sum() * np.log(pi / pi.sum() / p)))
+    assert found.accuracy["base"].mean == pytest.approx(0.5) and found.accuracy["trained"].mean == pytest.approx(0.26 / 0.43)
+
+
+def test_shares_add_up_to_one_and_the_truth_is_near():
+    world = worlds.SIX["all three and more"]
+    found, truth = audited(world, 400), decomposition.decompose(world.exact)
+    assert sum(share.mean for share in found.shares.values()) == pytest.approx(1)
+    for name, share in found.shares.items():
+        assert share.mean == pytest.approx(truth.shares[name].mean, abs=0.03) and 0.02 < share.high - share.low < 0.1, name
+    assert not found.refusals and 10 < found.ess < 32
+
+
+def test_a_flattened_base_is_not_called_sharpened():
+    found = audited(worlds.tilted(worlds.drawn(40), (-0.5, 0.0, 0.0)))
+    row = found.row()
+    assert found.flattened and found.parameters["alpha_star"].high < 1
+    assert row["share_sharpening"] is None and row["share_flattening"] > 0.9
+    sharpened = audited(worlds.SIX["tempered"]).row()
+    assert sharpened["share_flattening"] is None and sharpened["share_sharpening"] > 0.9
+
+
+def test_of_equal_models_no_share_is_claimed():
+    found = audited(worlds.drawn(40))
+    assert found.kl.mean == pytest.approx(0, abs=1e-12)
+    assert all(share is None for share in (*found.shares.values(), *found.last.values(), *found.mean.values(), found.beyond_reach))
+    assert found.refusals == {"all shares": "KL(π‖p) cannot be told from 0"}
+
+
+def test_of_models_that_differ_by_rounding_no_share_is_claimed():
+    table = worlds.drawn(40).table(200, 16, 0)
+    table["trained_logprob"] += 1e-3 * np.random.default_rng(0).normal(size=len(table))
+    assert decomposition.audit(table.drop(columns="completion")).shares["rest"] is None
+
+
+def test_lengths_that_lie_apart_are_refused():
+    """The samples alone say that length explains all of KL, at 32 effective samples of 64; the truth is 77%."""
+    world = worlds.apart()
+    found = audited(world, 100, 32)
+    truth = decomposition.decompose(world.exact)
+    pool = samples.pooled(world.table(100, 32, 0), families.STANDARD)
+    fitted = projection.project(pool, (2,))
+    explained = -fitted.objective.mean() / decomposition.divergence(pool).mean()
+    true = -projection.project(world.exact, (2,)).objective.mean() / truth.kl.mean
+    assert reach.effective(fitted).mean() > 25 and explained > true + 0.15
+    assert "nothing lies between" in found.refusals["length"]
+    assert (
+        found.shares["length"] is None and found.shares["rest"] is None and found.kl.mean == pytest.approx(truth.kl.mean, rel=0.1)
+    )
+
+
+def test_a_base_that_is_right_once_in_ten_million_is_beyond_reach():
+    found = audited(worlds.rare())
+    assert "nothing lies between the samples of p and" in found.refusals["sharpening"]  # to flatten the base would do as well
+    assert found.shares["sharpening"] is None and found.beyond_reach.mean > 0.95
+    within = audited(worlds.rare(0.02))
+    assert within.shares["selection"].mean > 0.2 and within.beyond_reach.mean < 0.1 and not within.refusals
+
+
+def test_a_model_that_is_always_right_gets_a_bound():
+    found = audited(worlds.always_right())
+    value = found.parameters["lambda_star"]
+    assert value.mean == math.inf == value.high and 1 < value.low < 10
+    assert found.shares["selection"].mean > 0.9
+
+
+def test_a_draw_in_which_the_model_is_always_right_counts_as_infinity():
+    """Two questions of 60 have one wrong answer each: one draw in seven has neither, and an honest interval has no upper end."""
+    table = worlds.always_right().table(60, 16, 0)
+    for row in table[(table["source"] == "base") & (table["correct"] == 0)].drop_duplicates("problem_id").index[:2]:
+        twin = table[(table["source"] == "trained") & (table["problem_id"] == table.loc[row, "problem_id"])].index[0]
+        table.loc[twin, ["base_logprob", "correct", "length"]] = table.loc[row, ["base_logprob", "correct", "length"]].tolist()
+        table.loc[[row, twin], "trained_logprob"] = -3.0
+    found = decomposition.audit(table.drop(columns="completion")).parameters["lambda_star"]
+    assert math.isfinite(found.mean) and math.isfinite(found.low) and found.high == math.inf
+
+
+def test_too_few_effective_samples_are_refused():
+    found = audited(worlds.SIX["all three and more"], 100, 2)
+    assert found.shares["rest"] is None and "effective samples in one of ten questions" in found.refusals["sharpening"]
+
+
+def test_a_likely_completion_that_no_sample_shows_is_refused():
+    table = worlds.SIX["tempered"].table(100, 16, 0)
+    greedy = table.drop_duplicates("problem_id").assign(completion="unseen", base_logprob=math.log(0.3), correct=1, length=5)
+    found = decomposition.audit(table, greedy=greedy)
+    assert "greedy completions that no sample shows would hold" in found.refusals["sharpening"]
+    shown = decomposition.audit(table, greedy=table.drop_duplicates("problem_id"))
+    assert "sharpening" not in shown.refusals
+
+
+def test_without_log_pi_of_base_samples_the_base_stands_for_itself():
+    world = worlds.SIX["all three and more"]
+    table = world.table(300, 24, 0)
+    table.loc[table["source"] == "base", "trained_logprob"] = np.nan
+    found, truth = decomposition.audit(table), decomposition.decompose(world.exact)
+    assert found.kl.low < truth.kl.mean < found.kl.high
+    for name, share in found.shares.items():
+        assert share is None or share.low < truth.shares[name].mean < share.high, name
+
+
+def test_a_feature_of_ones_own_takes_its_share():
+    world = worlds.tilted(worlds.drawn(40), (0.5, 0.0, 0.0))
+    table = world.table(200, 16, 0)
+    even = families.Feature("even", "theta_even", "even number of tokens", lambda t: t["length"] % 2 == 0)
+    found = decomposition.audit(table, (*families.STANDARD, even))
+    assert list(found.shares) == ["sharpening", "selection", "length", "even", "rest"]
+    assert found.shares["even"].low < 0.01 < 0.05 > found.shares["even"].mean
+    assert "share_even_high" in found.row()
+
+
+def test_one_newton_step_is_nearly_the_projection_of_a_draw():
+    """The bootstrap's θ, objective and accuracy of ten draws against projections made from those questions."""
+    table = worlds.SIX["all three and more"].table(150, 16, 0)
+    pool = samples.pooled(table, families.STANDARD)
+    draws, which = decomposition._Draws(pool, families.STANDARD, None), (0, 1, 2)
+    step, start = draws._steps(which), draws.family(which).theta
+    for b in range(10):
+        picks = np.repeat(np.arange(150), np.round(draws.weights[b] * 150).astype(int))
+        whole = projection.project(pool._replace(**{f: getattr(pool, f)[picks] for f in pool._fields[:7]}), which)
+        moved = np.abs(whole.theta - start)
+        assert np.abs(start + step[b] - whole.theta).max() < 0.05 * moved.max() + 0.01
+        plain = draws.weights[b] @ draws.family(which).objective + 0.5 * (draws.weights[b] @ draws.family(which).gradient) @ step[b]
+        assert plain == pytest.approx(whole.objective.mean(), abs=2e-3)
+
+
+def study(world, names, questions=QUESTIONS, size=SAMPLES, studies=STUDIES):
+    """How often the intervals of many studies of one world hold its true values."""
+    truth, held = decomposition.decompose(world.exact).row(), dict.fromkeys(names, 0)
+    for seed in range(studies):
+        pool = samples.pooled(world.table(questions, size, seed), families.STANDARD)
+        found = decomposition.decompose(pool, orders=False).row()
+        for name in names:
+            held[name] += found[f"{name}_low"] <= truth[name] <= found[f"{name}_high"]
+    return {name: count / studies for name, count in held.items()}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", worlds.SIX)
+def test_intervals_of_parameters_hold_the_truth_as_often_as_they_say(name):
+    names = [f"{parameter}_star{end}" for parameter in ("alpha", "lambda", "gamma") for end in ("", "_all")]
+    held = study(worlds.SIX[name], names)
+    print(name, held)
+    assert all(0.93 <= rate <= 0.97 for rate in held.values()), held
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["tempered", "task", "nothing that a feature explains"])
+def test_a_share_that_is_truly_zero_is_held(name):
+    zero = {"tempered": ["selection", "length", "rest"], "task": ["length", "rest"]}.get(
+        name, ["sharpening", "selection", "length"]
+    )
+    world = worlds.SIX[name]
+    if name.startswith("nothing"):
+        world = dataclasses.replace(world, log_pi=without_features(world))
+    held = study(world, [f"share_{one}" for one in zero])
+    print(name, held)
+    assert all(rate >= 0.93 for rate in held.values()), held
+
+
+def without_features(world):
+    """log π of a model whose nearest member of every family is p itself."""
+    found = projection.project(world.exact, (0, 1, 2))
+    tilt = found.theta * np.array([1.0, 1.0, 1.0])
+    for _ in range(30):
+        moved = world.log_pi - tilt[0] * world.log_p - tilt[1] * world.reward - tilt[2] * world.length
+        world = dataclasses.replace(world, log_pi=moved - np.logaddexp.reduce(moved, axis=1, keepdims=True))
+        tilt = projection.project(world.exact, (0, 1, 2)).theta
+    assert np.abs(tilt).max() < 1e-9
+    return world.log_pi
