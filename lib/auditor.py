@@ -15,17 +15,19 @@ def run(arguments: list[str]) -> str:
     if len(arguments) == 1:
         table = samples.read(arguments[0])
         found = decomposition.audit(table)
-    elif len(arguments) >= 3 and all("=" in one for one in arguments[3:]):
+    elif len(arguments) >= 3 and all(arguments[:3]) and all("=" in one for one in arguments[3:]):
         from lib.evaluation.config import EvalConfig
         from lib.reports import audits
 
         base, trained, data = arguments[:3]
         settings: dict[str, Any] = dict(one.split("=", 1) for one in arguments[3:])
-        load_in_4bit = settings.pop("load_in_4bit", "true").lower() != "false"
-        table, found = audits.of_models(base, trained, EvalConfig(data=data, **settings), load_in_4bit)
+        in_4bit = settings.pop("load_in_4bit", "true").lower()
+        if in_4bit not in ("true", "false"):
+            raise UsageError(f"load_in_4bit is {in_4bit!r}: choose true or false.")
+        table, found = audits.of_models(base, trained, EvalConfig(**{"data": data} | settings), in_4bit == "true")
     else:
         raise UsageError(USAGE)
-    return f"{report.described(found)}\n\n{report.described_rates(table)}"
+    return report.whole(table, found)
 
 
 def main(arguments: list[str]) -> None:

@@ -5,47 +5,29 @@ questions (Csiszár 1975, Annals of Probability 3(1); the analysis of deviance o
 Shares are associations, not causes, and depend on the order of the features. Intervals are over questions: each bootstrap draw
 takes one Newton step from the solution. What the samples cannot carry is refused, each family on its own."""
 
-import functools
 import itertools
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
 from lib.audit import projection, reach, samples
+from lib.audit.draws import Draws
 from lib.audit.families import STANDARD, Feature
-from lib.audit.projection import Pool, Projection
-from lib.evaluation.statistics import Interval, percentiles
+from lib.audit.projection import Pool
+from lib.evaluation.statistics import Interval
 from lib.theory import distributions
-
-DRAWS = 2000
-HUGE = 1e300  # stands for ∞ among draws, between which quantiles are interpolated
-LEAST_KL = 1e-3  # nats per completion: below it, π and p differ by no more than rounding
-WITHIN = 1 / 1024  # the base's own chance of a right answer from which it is within reach
-SELECTION = 1  # the place of r among the features
-
-
-class Drawn(NamedTuple):
-    """A number with one value for each bootstrap draw, [B]."""
-
-    value: float
-    draws: np.ndarray
-
-    def interval(self, questions: int) -> Interval:
-        """The value with its 95% interval over questions."""
-        return Interval(self.value, *percentiles(self.draws, questions))
 
 
 @dataclass(frozen=True)
 class Audit:
-    """What an audit found. `kl` is KL(π‖p) in nats per completion. `parameters` are those of the largest family by name, `shares`
-    of KL by feature, in order, and `rest`; `last` and `mean` are a feature's share if it comes last, and on average over orders;
-    `beyond_reach` is the share of selection of answers that the base gives less than once in 1,024 tries. `accuracy` has `base`,
-    `sharpened` (and with length `sharpened_length`) and `trained`. None is what `refusals` say no for, by family."""
+    """What an audit found. `kl` is KL(π‖p) in nats per completion. `parameters` are by name, each of the family that its feature
+    completes, `parameters_all` those of the largest family; `shares` of KL are by feature, in order, and `rest`; `last` and `mean`
+    are a feature's share if it comes last, and on average over orders; `beyond_reach` is the share of selection of answers that the
+    base gives less than once in 1,024 tries. `accuracy` has `base`, `sharpened` (and with length `sharpened_length`) and `trained`.
+    None is what `refusals` say no for, by family."""
 
     questions: int
     kl: Interval
@@ -62,26 +44,33 @@ class Audit:
     @property
     def flattened(self) -> bool:
         """Whether the base was made flatter (α* < 1), so that its share must not be called sharpening."""
-        alpha = self.parameters.get("alpha_star")
-        return alpha is not None and alpha.mean < 1
+        return below_one(self.parameters)
 
     def row(self) -> dict[str, object]:
         """The audit as columns: each number with its `_low` and `_high`, empty where it is refused."""
         base = next(iter(self.shares))
         called = {base: "flattening" if self.flattened else base}
+        late = {base: "flattening" if below_one(self.parameters_all) else base}
         columns: dict[str, Interval | None] = {"kl": self.kl, **self.parameters}
         columns |= {f"{name}_all": value for name, value in self.parameters_all.items()}
         columns |= {f"share_{name}": None for name in (base, "flattening")}
         columns |= {f"share_{called.get(name, name)}": value for name, value in self.shares.items()}
         columns["share_beyond_reach"] = self.beyond_reach
-        columns |= {f"share_{name}_last": value for name, value in self.last.items()}
-        columns |= {f"share_{name}_mean": value for name, value in self.mean.items()}
+        for how, shares in (("last", self.last), ("mean", self.mean)):
+            columns |= {f"share_{name}_{how}": None for name in (base, "flattening")}
+            columns |= {f"share_{late.get(name, name)}_{how}": value for name, value in shares.items()}
         columns |= {f"accuracy_{name}": value for name, value in self.accuracy.items()}
         found: dict[str, object] = {}
         for name, value in columns.items():
             found |= zip((name, f"{name}_low", f"{name}_high"), value or (None, None, None))
         said = "; ".join(f"{family}: {reason}" for family, reason in self.refusals.items())
         return found | {"ess": self.ess, "questions": self.questions, "refusal": said}
+
+
+def below_one(parameters: Mapping[str, Interval | None]) -> bool:
+    """Whether α* is below 1 among these."""
+    alpha = parameters.get("alpha_star")
+    return alpha is not None and alpha.mean < 1
 
 
 def audit(table: pd.DataFrame, features: Sequence[Feature] = STANDARD, greedy: pd.DataFrame | None = None) -> Audit:
@@ -96,7 +85,7 @@ def audit(table: pd.DataFrame, features: Sequence[Feature] = STANDARD, greedy: p
 def decompose(pool: Pool, features: Sequence[Feature] = STANDARD, unseen: reach.Unseen | None = None, orders: bool = True) -> Audit:
     """Audits samples that are arrays already, or, if they are `exact`, whole distributions; without `orders` in the order of the
     features alone."""
-    draws = _Draws(pool, features, unseen)
+    draws = Draws(pool, features, unseen)
     order = tuple(range(len(features)))
     nested = [order[:k] for k in range(len(order) + 1)]
     names = [feature.name for feature in features]
@@ -121,137 +110,13 @@ def decompose(pool: Pool, features: Sequence[Feature] = STANDARD, unseen: reach.
     )
 
 
-class _Draws:
-    """Every family of some features projected on, and each number with its bootstrap draws over questions, which all share."""
-
-    def __init__(self, pool: Pool, features: Sequence[Feature], unseen: reach.Unseen | None):
-        self.pool, self.features, questions = pool, features, len(pool.source)
-        self.unseen = unseen
-        counts = np.random.default_rng(0).multinomial(questions, np.full(questions, 1 / questions), DRAWS)
-        self.weights = counts / questions
-        self.kl = self._mean(divergence(pool))
-        self.kl_is_there = (self.kl.value if pool.exact else percentiles(self.kl.draws, questions)[0]) > LEAST_KL
-
-    @functools.cache  # noqa: B019
-    def family(self, which: tuple[int, ...]) -> Projection:
-        """The projection on a family."""
-        return projection.project(self.pool, which)
-
-    @functools.cache  # noqa: B019
-    def refused(self, which: tuple[int, ...]) -> str:
-        """Why the samples cannot carry it, or nothing."""
-        return reach.refusal(self.family(which), self.unseen)
-
-    def said(self, nested: Sequence[tuple[int, ...]]) -> dict[str, str]:
-        """The refusals of the families in order, by the feature that each adds."""
-        if not self.kl_is_there:
-            return {"all shares": "KL(π‖p) cannot be told from 0"}
-        return {self.features[one[-1]].name: self.refused(one) for one in nested[1:] if self.refused(one)}
-
-    def _mean(self, values: np.ndarray) -> Drawn:
-        """The mean over questions of values [Q]."""
-        return Drawn(float(values.mean()), self.weights @ values)
-
-    @functools.cache  # noqa: B019
-    def _steps(self, which: tuple[int, ...]) -> np.ndarray:
-        """What one Newton step adds to θ in each draw, [B, k]."""
-        found = self.family(which)
-        gradient = self.weights @ found.gradient
-        hessian = np.tensordot(self.weights, found.hessian, 1)
-        return -np.einsum("bij,bj->bi", np.linalg.pinv(hessian, rcond=1e-12, hermitian=True), gradient)
-
-    def _objective(self, which: tuple[int, ...]) -> Drawn:
-        """−KL(q‖p) of a family: the minimum, which fits the noise of these questions, too, and is too low by half of the trace of
-        H⁻¹·Cov(gradient); a draw is so twice."""
-        found, steps = self.family(which), self._steps(which)
-        if not which:
-            return self._mean(found.objective)
-        if self.pool.exact:
-            return Drawn(float(found.objective.mean()), np.full(DRAWS, math.nan))
-        plain = self.weights @ found.objective + 0.5 * np.einsum("bi,bi->b", self.weights @ found.gradient, steps)
-        spread = np.cov(found.gradient.T, ddof=1).reshape(len(which), len(which)) / len(found.gradient)
-        inverse = np.linalg.pinv(found.hessian.mean(axis=0), rcond=1e-12, hermitian=True)
-        optimism = 0.5 * float(np.trace(inverse @ spread))
-        return Drawn(float(found.objective.mean()) + optimism, plain + 2 * optimism)
-
-    def _told(self, *families: tuple[int, ...]) -> bool:
-        return self.kl_is_there and not any(self.refused(which) for which in families)
-
-    def share(self, smaller: tuple[int, ...], larger: tuple[int, ...]) -> Interval | None:
-        """The share of KL(π‖p) between two families."""
-        if not self._told(smaller, larger):
-            return None
-        return self._share(self._part(smaller, larger)).interval(len(self.pool.source))
-
-    def _part(self, smaller: tuple[int, ...], larger: tuple[int, ...]) -> Drawn:
-        before, after = self._objective(smaller), self._objective(larger)
-        return Drawn(before.value - after.value, before.draws - after.draws)
-
-    def _share(self, part: Drawn) -> Drawn:
-        return Drawn(part.value / self.kl.value, part.draws / self.kl.draws)
-
-    def rest(self, which: tuple[int, ...]) -> Interval | None:
-        """The share that the largest family leaves."""
-        if not self._told(which):
-            return None
-        part = self._part((), which)
-        return self._share(Drawn(self.kl.value - part.value, self.kl.draws - part.draws)).interval(len(self.pool.source))
-
-    def mean_share(self, k: int) -> Interval | None:
-        """The share of a feature on average over all orders of the features (Shapley 1953)."""
-        size, value, drawn = len(self.features), 0.0, np.zeros(DRAWS)
-        subsets = [which for n in range(size + 1) for which in itertools.combinations(range(size), n)]
-        if not self._told(*subsets):
-            return None
-        for which in subsets:
-            if k not in which:
-                weight = 1 / (size * math.comb(size - 1, len(which)))
-                part = self._part(which, tuple(sorted((*which, k))))
-                value, drawn = value + weight * part.value, drawn + weight * part.draws
-        return self._share(Drawn(value, drawn)).interval(len(self.pool.source))
-
-    def parameter(self, which: tuple[int, ...], k: int) -> Interval | None:
-        """θ of a feature in a family, plus its offset; ±∞ with a finite bound where only a limit would do."""
-        if not self._told(which):
-            return None
-        found, offset = self.family(which), self.features[k].offset
-        draws = found.theta[k] + self._steps(which)[:, which.index(k)]
-        for sign in (1, -1):
-            draws[self.weights @ ~_at_the_end(found, k, sign) == 0] = sign * HUGE
-        ends = np.array(percentiles(draws, len(self.pool.source)))
-        low, high = np.where(np.abs(ends) > HUGE / 2, np.sign(ends) * math.inf, ends)
-        if not found.limit[k]:
-            return Interval(found.theta[k] + offset, low + offset, high + offset)
-        bound = _bounded(found, self.pool).theta[k] + offset
-        return Interval(math.inf, bound, math.inf) if found.limit[k] > 0 else Interval(-math.inf, -math.inf, bound)
-
-    def accuracy(self, which: tuple[int, ...]) -> Interval | None:
-        """E_q r of a family's projection."""
-        if self.refused(which):
-            return None
-        found = self.family(which)
-        values = found.moments.mean[:, SELECTION] + found.pool.centre[:, SELECTION]
-        slopes = self.weights @ found.moments.covariance[:, SELECTION][:, list(which)]
-        drawn = self._mean(values)
-        moved = np.einsum("bi,bi->b", slopes, self._steps(which)) if which else 0.0
-        return Drawn(drawn.value, drawn.draws + moved).interval(len(values))
-
-    def trained_accuracy(self) -> Interval:
-        """E_π r."""
-        found = projection.targets(self.pool)[:, SELECTION] + self.pool.centre[:, SELECTION]
-        return self._mean(found).interval(len(found))
-
-    def beyond_reach(self) -> Interval | None:
-        """The share of KL that is selection of answers beyond the base's reach: KL(q₂‖q₁) of the questions that it answers rightly
-        less often than WITHIN. Where q₁ is refused, selection comes first."""
-        before, after = ((0,), (0, SELECTION)) if not self.refused((0,)) else ((), (SELECTION,))
-        if not self._told(before, after):
-            return None
-        first, second = self.family(before), self.family(after)
-        moved = ((second.theta - first.theta) * second.moments.mean).sum(axis=1)
-        each = moved - second.moments.log_z + first.moments.log_z
-        far = reach.base_chance(self.pool, SELECTION) < WITHIN
-        return self._share(self._mean(np.where(far, each, 0.0))).interval(len(far))
+def log_partition(table: pd.DataFrame, alpha: float) -> pd.Series:
+    """log Z of p^α in nats per question, by `problem_id`, from the samples of an audit."""
+    table = samples.checked(table)
+    pool = samples.pooled(table, STANDARD)
+    theta = np.array([alpha - 1.0, 0.0, 0.0])
+    log_z = projection.moments(pool, theta).log_z + pool.centre @ theta
+    return pd.Series(log_z, index=table["problem_id"].unique())
 
 
 def listed(p: ArrayLike, pi: ArrayLike, correct: ArrayLike, length: ArrayLike) -> Audit:
@@ -259,24 +124,3 @@ def listed(p: ArrayLike, pi: ArrayLike, correct: ArrayLike, length: ArrayLike) -
     intervals."""
     p, pi, correct, length = (np.atleast_2d(np.asarray(values, dtype=float)) for values in (p, pi, correct, length))
     return decompose(samples.exact(distributions.log_of(p), distributions.log_of(pi), correct, length))
-
-
-def divergence(pool: Pool) -> np.ndarray:
-    """KL(π‖p) per question in nats, [Q], unbiased and never negative: the mean of (π/m)·log(π/p) − π/m + p/m."""
-    base, trained = np.exp(pool.log_base), np.exp(pool.log_trained)
-    each = np.multiply(trained, pool.log_ratio, out=np.zeros(trained.shape), where=trained > 0) - trained + base
-    return each.sum(axis=1) / (1 if pool.exact else (pool.source >= 0).sum(axis=1))
-
-
-def _at_the_end(found: Projection, k: int, sign: int) -> np.ndarray:
-    """Whether all that π draws on a question is as far as anything goes in a feature, [Q]."""
-    values = sign * found.pool.features[..., k]
-    drawn = np.where(found.pool.source == 1, values, np.inf).min(axis=1)
-    return drawn >= np.where(found.pool.allowed, values, -np.inf).max(axis=1) - 1e-9
-
-
-def _bounded(found: Projection, pool: Pool) -> Projection:
-    """The projection if π were like p on as many questions as chance may have hidden: 1 − 0.025^(1/Q) of them."""
-    hidden = 1 - 0.025 ** (1 / len(pool.source))
-    plain = projection.moments(pool, np.zeros(len(found.theta)), False).mean
-    return projection.project(pool, found.which, (1 - hidden) * projection.targets(pool, False) + hidden * plain)

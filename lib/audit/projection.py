@@ -11,6 +11,7 @@ import numpy as np
 from scipy import linalg, optimize
 
 STEPS = 100
+LONGEST = 4.0  # nats of tilt that one step may add: further out the quadratic model says nothing
 CONVERGED = 1e-26  # of the Newton decrement gᵀH⁻¹g, in nats
 SMALLEST = 1e-300
 
@@ -121,13 +122,17 @@ def targets(pool: Pool, corrected: bool = True) -> np.ndarray:
     return pool.jackknifed(found, ratio(pool.left_out(columns))) if corrected and not pool.exact else found
 
 
+@np.errstate(over="ignore", invalid="ignore")  # where one sample is all there is, leaving it out leaves nothing
 def project(pool: Pool, which: Sequence[int], towards: np.ndarray | None = None) -> Projection:
     """Projects π on the family with the features `which`; `towards` [Q, K] stands in for E_π f. Where no member of the family is
     nearest, but one after the other is nearer, the limit is taken: on the samples that are extreme in its direction."""
     limit = np.zeros(pool.features.shape[2])
     while towards is None and len(which) and (direction := _direction(pool, which)) is not None:
         along = np.where(pool.allowed, pool.features @ direction, -np.inf)
-        pool = pool._replace(allowed=along >= along.max(axis=1, keepdims=True) - _slack(pool, direction))
+        allowed = along >= along.max(axis=1, keepdims=True) - _slack(pool, direction)
+        if (allowed == pool.allowed).all():
+            break  # what sets samples apart in this direction is rounding
+        pool = pool._replace(allowed=allowed)
         limit += direction
     theta = _solve(pool, which, targets(pool, False) if towards is None else towards, np.zeros(len(limit)), False)
     target = targets(pool) if towards is None else towards
@@ -148,11 +153,15 @@ def _solve(pool: Pool, which: Sequence[int], target: np.ndarray, start: np.ndarr
     for _ in range(STEPS):
         gradient = (found.mean - target).mean(axis=0)[chosen]
         hessian = found.covariance.mean(axis=0)[np.ix_(chosen, chosen)]
+        if not (np.isfinite(hessian).all() and np.isfinite(gradient).all()):
+            break
         step = -linalg.pinvh(hessian, rtol=1e-12) @ gradient
-        decrement, size = -float(gradient @ step), 1.0
+        decrement = -float(gradient @ step)
         if not decrement > CONVERGED:
             break
-        while size > 1e-6:
+        longest = np.abs(np.where(pool.allowed[..., None], pool.features, 0.0)[..., chosen] @ step).max()
+        size = min(1.0, LONGEST / (longest + SMALLEST))
+        while size > 1e-9:
             further = theta.copy()
             further[chosen] += size * step
             tried = moments(pool, further, corrected)

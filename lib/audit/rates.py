@@ -82,9 +82,9 @@ def tries(rates: pd.DataFrame) -> Tries:
     base, trained = (weights @ side[:, :most] for side in sides)
 
     def first(passed: np.ndarray) -> Interval:
-        at = np.where(passed.any(axis=1), passed.argmax(axis=1) + 1.0, math.inf)
-        ordered = np.where(np.isinf(at), 1e9, at)
-        low, high = (math.inf if end > 1e8 else math.floor(end) for end in percentiles(ordered[1:], questions))
-        return Interval(float(at[0]), float(low), float(high))
+        at = np.where(passed.any(axis=1), passed.argmax(axis=1) + 1.0, most + 1.0)
+        low, high = percentiles(at[1:], questions)
+        ends = (at[0], np.floor(low), np.ceil(high))
+        return Interval(*(math.inf if end > most else float(end) for end in ends))
 
     return Tries(base[0], trained[0], first(base >= trained), first(base >= trained[:, :1]))

@@ -6,12 +6,14 @@ can be large and the answer wrong. So each family is asked on its own, and the f
 from typing import NamedTuple
 
 import numpy as np
+from scipy import stats
 
 from lib.audit import projection
 from lib.audit.projection import Pool, Projection
 
 LEAST_ESS = 4.0  # effective samples of q in nine of ten questions
-MOST_GAP = 3.0  # nats of tilt between one sample and the next, beyond all samples of p
+WITHIN = 1 / 1024  # the base's own chance of a right answer from which it is within reach
+MOST_GAP = 1.0  # nats of tilt between one sample and the next, beyond all samples of p
 MOST_APART = 0.1  # of q may lie beyond such gaps
 HUGE = 1e12  # nats of tilt, for a limit
 MOST_UNSEEN = 0.05  # of q may be greedy completions that no sample shows
@@ -31,17 +33,20 @@ def effective(found: Projection) -> np.ndarray:
     return weights.sum(axis=1) ** 2 / (weights**2).sum(axis=1)
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def refusal(found: Projection, unseen: Unseen | None = None) -> str:
     """Why the samples cannot carry a projection, in a part of a sentence, or nothing."""
+    error = found.gradient.std(axis=0) / np.sqrt(len(found.gradient))
+    off = np.abs(found.gradient.mean(axis=0))
+    settled = (off <= 0.1 * error * (not found.pool.exact) + 1e-6).all()
     if found.pool.exact or not found.which:
-        return ""
+        return "" if settled else "the fit did not settle"
     apart, low = separated(found), float(np.quantile(effective(found), 0.1))
     if apart > MOST_APART:
         return f"nothing lies between the samples of p and {apart:.0%} of the fit"
     if low < LEAST_ESS:
         return f"{low:.1f} effective samples in one of ten questions, fewer than {LEAST_ESS:g}"
-    error = found.gradient.std(axis=0) / np.sqrt(len(found.gradient))
-    if (np.abs(found.gradient.mean(axis=0)) > 0.1 * error + 1e-9).any():
+    if not settled:
         return "the samples are too few for the fit to settle"
     if unseen is not None and (share := _unseen_share(found, unseen)) > MOST_UNSEEN:
         return f"greedy completions that no sample shows would hold {share:.0%}"
@@ -82,13 +87,32 @@ def _beyond(along: np.ndarray, of_base: np.ndarray, weights: np.ndarray) -> np.n
 
 def _unseen_share(found: Projection, unseen: Unseen) -> float:
     """What q gives to the unseen greedy completions, on average over questions."""
-    tilt = (unseen.features - found.pool.centre) @ found.theta
-    return float(np.exp(np.minimum(0.0, unseen.log_p + tilt - found.moments.log_z)).mean())
+    pool, features = found.pool, unseen.features - found.pool.centre
+    share = np.exp(np.minimum(0.0, unseen.log_p + features @ found.theta - found.moments.log_z))
+    if found.limit.any():  # q is on what is farthest: what is not so far has nothing, and what is farther has all
+        along, farthest = features @ found.limit, np.where(pool.allowed, pool.features @ found.limit, -np.inf).max(axis=1)
+        share = np.where(along < farthest - 1e-9, 0.0, np.where(along > farthest + 1e-9, np.isfinite(unseen.log_p), share))
+    return float(share.mean())
 
 
-def base_chance(pool: Pool, column: int) -> np.ndarray:
-    """P_p(f = 1) of a feature of 0 and 1 per question, [Q], from all samples: what π draws counts with its weight under p, so that
-    chances far below one in the number of samples are seen, too."""
-    weights = np.exp(pool.log_base)
+def base_chance(pool: Pool, column: int, drawn: bool = False) -> np.ndarray:
+    """P_p(f = 1) of a feature of 0 and 1 per question, [Q]. What π draws counts with its weight under p, so that chances far below
+    one in the number of samples are seen, too. From all samples, or from those `drawn` by π alone."""
     ones = np.round(pool.features[..., column] + pool.centre[:, None, column])
+    if drawn:
+        own = pool.source == 1
+        return (np.exp(np.where(own, -pool.log_ratio, -np.inf)) * ones).sum(axis=1) / own.sum(axis=1)
+    weights = np.exp(pool.log_base)
     return (weights * ones).sum(axis=1) / weights.sum(axis=1)
+
+
+def contradicted(pool: Pool, column: int) -> str:
+    """Why the chances of a right answer below WITHIN cannot be believed, or nothing: on those questions where π's samples alone say
+    so, the base's own samples are right too often. They were not used to choose the questions."""
+    own = (pool.source == 0) & (base_chance(pool, column, drawn=True) < WITHIN)[:, None]
+    right, tries = int(np.round((pool.features[..., column] + pool.centre[:, None, column])[own]).sum()), int(own.sum())
+    if np.isnan(pool.log_ratio).any():
+        return "log π of the base's samples is missing"
+    if stats.binom.sf(right - 1, tries, WITHIN) < 0.025:
+        return f"the base is right {right} of {tries} times where the samples of π say that it hardly ever is"
+    return ""

@@ -31,11 +31,8 @@ def regress(pool: Pool, features: Sequence[Feature]) -> Regression | None:
     there, questions = pool.source >= 0, len(pool.source)
     if not np.isfinite(pool.log_ratio[there]).all():
         return None
-    count = there.sum(axis=1, keepdims=True)
     ratio = np.where(there, pool.log_ratio, 0.0)
-    ratio = np.where(there, ratio - ratio.sum(axis=1, keepdims=True) / count, 0.0)
-    columns = np.concatenate([pool.features, ratio[..., None]], axis=2)
-    each = np.einsum("qni,qnj->qij", columns, columns) / (count - 1)[..., None]  # unbiased covariances, [Q, K + 1, K + 1]
+    each = _covariances(np.concatenate([pool.features, ratio[..., None]], axis=2), pool.source)  # [Q, K + 1, K + 1]
     counts = np.random.default_rng(0).multinomial(questions, np.full(questions, 1 / questions), DRAWS)
     whole = np.concatenate([[each.mean(axis=0)], np.tensordot(counts / questions, each, 1)])  # the solution, then the draws
     left = [whole[:, -1, -1], *(_left(whole, k + 1)[0] for k in range(len(features)))]
@@ -58,3 +55,20 @@ def _left(covariances: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     among, with_ratio = covariances[:, :size, :size], covariances[:, :size, -1]
     slopes = np.einsum("bij,bj->bi", np.linalg.pinv(among, rcond=1e-12, hermitian=True), with_ratio)
     return covariances[:, -1, -1] - np.einsum("bi,bi->b", slopes, with_ratio), slopes
+
+
+def _covariances(values: np.ndarray, source: np.ndarray) -> np.ndarray:
+    """The covariance under the mixture of p and π of values [Q, n, D], unbiased, [Q, D, D]: that within each source, weighted, and
+    that of their means, less what the means owe to few samples."""
+    within, means, noise, size = [], [], np.zeros(()), (source >= 0).sum(axis=1)[:, None, None]
+    for one in (0, 1):
+        own = (source == one)[..., None]
+        count = own.sum(axis=1)
+        mean = (values * own).sum(axis=1) / count
+        centred = (values - mean[:, None]) * own
+        covariance = np.einsum("qni,qnj->qij", centred, centred) / (count - 1)[..., None]
+        within.append(covariance * count[..., None] / size)
+        means.append(mean)
+        noise = noise + covariance / count[..., None]
+    apart, shares = means[1] - means[0], [(source == one).sum(axis=1)[:, None, None] / size for one in (0, 1)]
+    return within[0] + within[1] + shares[0] * shares[1] * (apart[:, :, None] * apart[:, None, :] - noise)

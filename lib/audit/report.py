@@ -4,31 +4,51 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from lib.audit import rates
+from lib.audit import rates, regression, samples
 from lib.audit.decomposition import Audit
+from lib.audit.families import STANDARD
 from lib.evaluation.statistics import Interval
 
+ACCURACIES = {"base": "base", "sharpened": "sharpened to p^α*", "sharpened_length": "with length", "trained": "trained"}
 PARAMETERS = {"alpha_star": "α*", "lambda_star": "λ*", "gamma_star": "γ*"}
+
+
+def whole(table: pd.DataFrame, found: Audit) -> str:
+    """An audit, solve rates beside it, and the fallback where a family is refused."""
+    parts = [described(found), described_rates(table)]
+    if found.refusals:
+        parts.insert(1, described_fallback(table))
+    return "\n\n".join(parts)
 
 
 def described(found: Audit) -> str:
     """An audit as a Markdown table, a row per step from p to π, and what was refused."""
-    accuracy, names = found.accuracy, list(found.shares)
-    called = {names[0]: "flattening (α* < 1): not sharpening" if found.flattened else "sharpening"}
+    accuracy, names, alpha = found.accuracy, list(found.shares), found.parameters.get("alpha_star")
+    first = "flattening (α* < 1): not sharpening" if found.flattened else "sharpening"
+    if alpha is not None and alpha.low < 1 < alpha.high:
+        first = "neither sharpening nor flattening (α* may be 1)"
     fits = dict(zip(names, [*(f"{PARAMETERS.get(n, n)} = {shown(v)}" if v else "" for n, v in found.parameters.items()), ""]))
-    rows = [[called.get(name, name), percent(share), fits[name]] for name, share in found.shares.items()]
-    head = _table(["what RL did", "share of KL(π‖p)", "fit"], rows)
-    parts = [f"{name.replace('_', ' with ')} {percent(accuracy[name])}" for name in accuracy]
+    rows = [[{names[0]: first}.get(name, name), percent(share), fits[name]] for name, share in found.shares.items()]
     lines = [
-        f"KL(π‖p) = {shown(found.kl)} nats per completion, {found.questions} questions, {found.ess:.0f} effective samples each."
+        "p is the base, π the trained model, and q ∝ p^α*·exp(λ*·r + γ*·T) is what comes nearest to π: r is 1 for a right answer, "
+        "else 0, and T the number of tokens.",
+        _table(["what RL did", "share of KL(π‖p)", "fit"], rows),
+        f"KL(π‖p) = {shown(found.kl)} nats per completion; {found.questions} questions, worth {found.ess:.0f} samples each.",
+        f"Accuracy: {', '.join(f'{ACCURACIES[name]} {percent(value)}' for name, value in accuracy.items())}.",
     ]
-    lines += [f"Accuracy: {', '.join(parts)}."]
     if found.beyond_reach:
-        lines += [
-            f"Of the selection, {percent(found.beyond_reach)} of KL is beyond the base's reach (right less than once in 1,024)."
-        ]
-    lines += [f"Refused, {name}: {reason}." for name, reason in found.refusals.items()]
-    return "\n\n".join([head, *lines])
+        what = "Selection" if found.shares["selection"] else "Selection, taken first,"
+        lines += [f"{what} of answers that the base gives less than once in 1,024 tries: {percent(found.beyond_reach)} of KL."]
+    return "\n\n".join([*lines, *(f"Refused, {name}: {reason}." for name, reason in found.refusals.items())])
+
+
+def described_fallback(table: pd.DataFrame) -> str:
+    """What can be said where the samples do not reach: shares of another quantity, and labelled so."""
+    found = regression.regress(samples.pooled(samples.checked(table), STANDARD), STANDARD)
+    if found is None:
+        return "There is no fallback, since log π is not known, or −∞, for some samples."
+    shares = ", ".join(f"{name} {percent(share)}" for name, share in found.shares.items())
+    return f"Not of KL, but of the variance of log π − log p within a question (log-variance divergence): {shares}."
 
 
 def described_rates(table: pd.DataFrame) -> str:
@@ -42,8 +62,8 @@ def described_rates(table: pd.DataFrame) -> str:
             f"Questions solved at least once: {kept} by both, {lost} by the base alone ({lost_by_chance:.1f} by chance alone), "
             f"{gained} by the trained model alone ({gained_by_chance:.1f} by chance alone), {neither} by neither.",
             f"pass@1 {both.base[0]:.1%} → {both.trained[0]:.1%}, pass@{most} {both.base[-1]:.1%} → {both.trained[-1]:.1%}. "
-            f"The base's pass@k is not lower from k = {_tries(both.crossing, most)}. With a perfect judge the base needs "
-            f"{_tries(both.best_of, most)} tries for the trained model's accuracy.",
+            f"The base's pass@k is not lower from k = {_tries(both.crossing, most)}. With a perfect judge the base needs k = "
+            f"{_tries(both.best_of, most)} for the trained model's accuracy.",
         ]
     )
 

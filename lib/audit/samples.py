@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from lib.audit import families
 from lib.audit.families import Feature
@@ -29,9 +30,10 @@ def read(path: str | Path) -> pd.DataFrame:
     if path.suffix not in READERS or not path.is_file():
         raise UsageError(f"There is no table of samples {path}: give a .parquet or .jsonl file with {', '.join(COLUMNS)}.")
     try:
-        return checked(READERS[path.suffix](path))
+        table = READERS[path.suffix](path)
     except (ValueError, OSError) as error:
         raise UsageError(f"{path} cannot be read as {path.suffix}: {' '.join(str(error).split())[:200]}.") from None
+    return checked(table)
 
 
 def checked(table: pd.DataFrame) -> pd.DataFrame:
@@ -41,6 +43,9 @@ def checked(table: pd.DataFrame) -> pd.DataFrame:
     if table.empty:
         raise UsageError("The samples are empty: an audit needs samples of both models.")
     table = table.reset_index(drop=True)
+    for name in {"problem_id", "source", "completion", "sample"} & set(table):
+        nested = table[name].map(lambda value: isinstance(value, (list, dict, np.ndarray)))
+        _refuse(nested, table[name].map(str), f"{name} must be text or a number, no list")
     numbers = {name: pd.to_numeric(table[name].astype(object), errors="coerce").astype(float) for name in COLUMNS[2:]}
     table = table.assign(**numbers)
     trained = table["source"] == "trained"
@@ -87,9 +92,13 @@ def _refuse_lonely(table: pd.DataFrame) -> None:
         raise UsageError(
             f"Problem {name!r} has {base:.0f} samples of the base and {trained:.0f} of the trained model: give {LEAST} each."
         )
-    if "sample" in table:
+    if len(count) < 2:
+        raise UsageError("The samples are of one problem: an audit needs two or more, since its intervals are over problems.")
+    if "sample" in table and table["sample"].notna().all():
         copies = table.duplicated(["problem_id", "source", "sample"])
         _refuse(copies, table["sample"], "this sample of this problem is there twice: leave the copy out")
+    elif not (table.groupby([*COLUMNS], dropna=False).size() % 2).any():
+        raise UsageError("Every row of the samples is there twice: leave the copies out.")
 
 
 def pooled(table: pd.DataFrame, features: Sequence[Feature]) -> Pool:
@@ -143,10 +152,11 @@ def balanced(source: np.ndarray, log_densities: np.ndarray) -> tuple[np.ndarray,
 
 def refuse_other_densities(pool: Pool) -> None:
     """Raises UsageError if the log-probabilities are not those that the samples were drawn by: then the mean of p/m over all
-    samples is not 1. Where π is like p this cannot be seen, and does not matter much."""
+    samples is not 1. Where π is like p this cannot be seen,
+    and neither can it where log π of the base's samples is missing."""
     mean = np.exp(pool.log_base).sum(axis=1) / (pool.source >= 0).sum(axis=1) - 1
-    error = mean.std(ddof=1) / np.sqrt(len(mean)) if len(mean) > 1 else np.inf
-    if abs(mean.mean()) > 0.01 + 5 * error:
+    error = mean.std(ddof=1) / np.sqrt(len(mean))
+    if abs(mean.mean()) > 0.01 + stats.t.isf(3e-7, len(mean) - 1) * error:
         raise UsageError(
             f"The mean of p/m is {1 + mean.mean():.3f} where it must be 1: the samples were not drawn by the models whose "
             "log-probabilities they have. Sample at temperature 1 without top-p or top-k, and score with the same prompts."
@@ -160,5 +170,6 @@ def unseen(table: pd.DataFrame, greedy: pd.DataFrame, features: Sequence[Feature
     log_p = np.where(new, greedy["base_logprob"].to_numpy(dtype=float), -np.inf)
     values = families.values(greedy, features)
     rows = pd.Series(log_p).groupby(greedy["problem_id"].to_numpy()).idxmax()
-    chosen = rows.reindex(table["problem_id"].unique()).to_numpy()
-    return Unseen(log_p[chosen], values[chosen])
+    chosen = rows.reindex(table["problem_id"].unique())
+    known, place = chosen.notna().to_numpy(), chosen.fillna(0).to_numpy(dtype=int)
+    return Unseen(np.where(known, log_p[place], -np.inf), values[place])

@@ -4,6 +4,7 @@ The samples are those of evaluations (`lib.evaluation.runner`), which are kept a
 samples is added in chunks beside them, which are kept and resumed, too."""
 
 import hashlib
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +21,7 @@ from lib.storage import digests, files, folders
 from lib.storage.errors import UsageError
 from lib.training import train
 
-FAR = 0.5  # nats: a base whose own samples get other log-probabilities than when they were drawn is another base
+QUANTISED = re.compile(r"(-unsloth)?-bnb-4bit$")  # what Unsloth calls its copies of a base in 4 bits
 
 
 class Side(NamedTuple):
@@ -83,9 +84,12 @@ def _refuse_unsafe(folder: Path) -> None:
 
 def _refuse_another_base(adapter: Path, base: str) -> None:
     """Raises UsageError if an adapter says that it was trained on a base of another name."""
-    said = str(files.read_json(adapter / "adapter_config.json").get("base_model_name_or_path"))
-    names = sorted((folders.short_name(one).lower() for one in (said, base)), key=len)
-    if said != "None" and not names[1].startswith(names[0]):
+    try:
+        said = files.read_json(adapter / "adapter_config.json").get("base_model_name_or_path")
+    except (ValueError, AttributeError):
+        raise UsageError(f"{adapter / 'adapter_config.json'} cannot be read: copy the adapter once more.") from None
+    names = {QUANTISED.sub("", folders.short_name(str(one)).lower()) for one in (said, base)}
+    if said is not None and len(names) > 1:
         raise UsageError(
             f"The adapter in {adapter} was trained on {said}, not on {base}: give that as the base, or, if both are the same "
             "model, correct base_model_name_or_path in its adapter_config.json."

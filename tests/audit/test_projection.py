@@ -69,6 +69,19 @@ def test_parameters_of_a_member_of_the_family_are_found(theta):
     assert found.shares["rest"].mean == pytest.approx(0, abs=1e-9)
 
 
+@pytest.mark.parametrize("chance", [0.02, 0.01, 1e-4, 1e-7])
+@pytest.mark.parametrize("accuracy", [0.6, 0.9, 0.999])
+def test_a_base_that_is_rarely_right_is_far_and_the_way_is_found(chance, accuracy):
+    """Newton's first step would go far too long: where p is right once in fifty tries, the quadratic model says nothing."""
+    world = worlds.rare(chance, accuracy=accuracy)
+    found = decomposition.decompose(world.exact)
+    lam = np.log(accuracy / (1 - accuracy)) - np.log(chance / (1 - chance))
+    assert projection.project(world.exact, (1,)).theta[1] == pytest.approx(lam, abs=1e-6)
+    assert found.parameters_all["lambda_star"].mean == pytest.approx(lam, abs=1e-5)
+    assert not found.refusals and all(share.mean > -1e-9 for share in (*found.shares.values(), *found.last.values()))
+    assert found.shares["rest"].mean == pytest.approx(0, abs=1e-8)
+
+
 def test_the_mean_over_orders_is_that_of_all_orders_written_out():
     world = worlds.tilted(worlds.drawn(), (0.3, 1.5, 0.1), 0.5)
     found = decomposition.decompose(world.exact)

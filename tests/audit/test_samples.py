@@ -1,5 +1,7 @@
 """Tables of samples: what is refused, in one sentence that names the row, and what becomes of the rest."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,7 +12,7 @@ from tests.audit import worlds
 
 
 def table() -> pd.DataFrame:
-    found = worlds.SIX["all three and more"].table(6, 4, 0)
+    found = worlds.SIX["all three"].table(6, 4, 0)
     return found.assign(sample=found.groupby(["problem_id", "source"]).cumcount())
 
 
@@ -39,9 +41,16 @@ BAD = {
     "no problem": (changed("problem_id", None), "Row 8 .* problem_id must not be empty"),
     "drawn though impossible": (changed("trained_logprob", -np.inf, 30), "Row 31 .* its log π must be finite"),
     "no column": (table().drop(columns="length"), "The samples have no column length"),
-    "one source": (table().query("source == 'base'"), "has 4 samples of the base and 0 of the trained model: give 2 each"),
+    "one source": (
+        table().query("source == 'base'"),
+        "Problem '.' has 4 samples of the base and 0 of the trained model: give 2 each",
+    ),
     "copies": (pd.concat([table(), table().iloc[[3]]]), "Row 49 .* this sample of this problem is there twice"),
     "two scores": (scored_by_another_tokenizer(), "Row .* other rows with the same problem and completion say otherwise"),
+    "every row twice": (pd.concat([table().drop(columns="sample")] * 2), "Every row of the samples is there twice"),
+    "ids in place of text": (table().assign(completion=[[1, 2]] * 48), "Row 1 .* completion must be text or a number, no list"),
+    "a list for a problem": (table().assign(problem_id=[["a"]] * 48), "Row 1 .* problem_id must be text or a number, no list"),
+    "one problem": (table().query("problem_id == problem_id.iloc[0]"), "The samples are of one problem"),
     "empty": (table().iloc[:0], "The samples are empty"),
 }
 
@@ -49,9 +58,16 @@ BAD = {
 @pytest.mark.parametrize("name", BAD)
 def test_bad_tables_are_refused_in_one_sentence_with_the_row(name):
     bad, sentence = BAD[name]
-    with pytest.raises(UsageError, match=sentence) as raised:
+    with pytest.raises(UsageError, match=f"^{sentence}") as raised:
         decomposition.audit(bad)
-    assert "\n" not in str(raised.value) and str(raised.value).endswith(".")
+    assert "\n" not in str(raised.value) and re.fullmatch(r".*[^.]\.", str(raised.value))
+
+
+def test_a_bad_file_is_refused_in_the_same_words(tmp_path):
+    bad, sentence = BAD["above 0"]
+    bad.to_parquet(tmp_path / "scored.parquet")
+    with pytest.raises(UsageError, match=f"^{sentence}"):
+        samples.read(tmp_path / "scored.parquet")
 
 
 def test_one_source_of_one_problem_is_refused_by_its_name():
@@ -63,7 +79,7 @@ def test_one_source_of_one_problem_is_refused_by_its_name():
 
 def test_samples_of_another_temperature_are_refused():
     """π's samples come from π at temperature 0.7, and are scored at 1."""
-    world = worlds.SIX["all three and more"]
+    world = worlds.SIX["all three"]
     drawn = worlds.tilted(world, (0.0, 0.0, 0.0))
     sharp = world.log_pi / 0.7
     drawn = worlds.World(world.log_p, sharp - np.logaddexp.reduce(sharp, axis=1, keepdims=True), world.reward, world.length)

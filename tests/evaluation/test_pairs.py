@@ -1,5 +1,6 @@
 """Two models that score each other's samples: kept, resumed, and refused where they do not belong together."""
 
+import contextlib
 import json
 import shutil
 
@@ -96,6 +97,16 @@ def test_models_that_do_not_belong_together_are_refused(run, home, tmp_path):
         pairs.of_models("one_wording", str(run), CONFIG)
     with pytest.raises(UsageError, match="The adapter in .* was trained on .*many_wordings, not on one_wording"):
         pairs.of_models("one_wording", str(run / "adapter"), CONFIG)
+    for said, fits in (("unsloth/Many_Wordings-unsloth-bnb-4bit", True), ("many_wordings-Instruct", False), ("wordings", False)):
+        adapter = tmp_path / f"adapter-{fits}"
+        shutil.copytree(run / "adapter", adapter, dirs_exist_ok=True)
+        about = files.read_json(adapter / "adapter_config.json") | {"base_model_name_or_path": said}
+        files.write_json(adapter / "adapter_config.json", about)
+        with contextlib.nullcontext() if fits else pytest.raises(UsageError, match=f"was trained on {said}, not on many_wordings"):
+            pairs.of_models("many_wordings", str(adapter), CONFIG)
+    (adapter / "adapter_config.json").write_text("{")
+    with pytest.raises(UsageError, match="adapter_config.json cannot be read"):
+        pairs.of_models("many_wordings", str(adapter), CONFIG)
     other = tmp_path / "other"
     shutil.copytree(tiny.BASES["many_wordings"], other)
     tokenizer = json.loads((other / "tokenizer.json").read_text())

@@ -1,0 +1,90 @@
+"""The audits of a profile as a table and a figure: they say what is in `audit.csv`, refusals included."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from lib.reports import audits, figures, results
+from lib.storage import files, folders
+from lib.storage.errors import UsageError
+
+
+@pytest.fixture
+def audited(tmp_path, monkeypatch):
+    """Three audits: sharpened, flattened with a part beyond reach, refused."""
+    monkeypatch.setattr(folders, "HOME", tmp_path)
+    told = {
+        "model": "m",
+        "seed": 0,
+        "normalization": "sum",
+        "length_exponent": 1,
+        "alpha": 0.0,
+        "beta_inv": 0.0,
+        "kl": 0.5,
+        "ess": 20.0,
+        "refusal": None,
+    }
+    share = {"share_sharpening": 0.7, "share_selection": 0.2, "share_beyond_reach": 0.05, "share_length": -0.02, "share_rest": 0.12}
+    accuracy = {"accuracy_base": 0.5, "accuracy_sharpened": 0.3, "accuracy_trained": 0.9}
+    nothing = dict.fromkeys([*share, "share_flattening"], None)
+    rows = [
+        told | nothing | share | accuracy | {"objective": "tempered", "alpha": 4.0},
+        told | nothing | share | accuracy | {"objective": "task", "share_sharpening": None, "share_flattening": 0.7},
+        told | nothing | accuracy | {"objective": "random", "accuracy_sharpened": None, "refusal": "sharpening: too few"},
+    ]
+    table = pd.DataFrame(rows)
+    for name in [c for c in table if c.startswith(("share", "accuracy", "kl"))]:
+        table[f"{name}_low"], table[f"{name}_high"] = table[name] - 0.01, table[name] + 0.01
+    with files.atomic(results.folders.results_folder("mine") / "audit.csv") as path:
+        table.to_csv(path, index=False)
+    return audits.load("mine")
+
+
+def test_what_is_refused_is_a_dash_and_the_rest_has_intervals(audited):
+    shown = audits.table(audited)
+    assert list(shown.index) == ["m, tempered α=4", "m, task", "m, random"]
+    assert (
+        shown.loc["m, tempered α=4", "share_sharpening"] == "70% (69% to 71%)" and shown.loc["m, task", "share_sharpening"] == "–"
+    )
+    assert (shown.loc["m, random", [c for c in shown if c.startswith("share")]] == "–").all()
+    assert audited["share_within_reach"].tolist()[:2] == pytest.approx([0.15, 0.15])
+
+
+def test_bars_are_as_long_as_shares_and_negative_ones_go_left(audited):
+    _, ax = plt.subplots()
+    figures.shares(ax, audited)
+    bars = {c.get_label(): [(bar.get_x(), bar.get_width()) for bar in c] for c in ax.containers}
+    assert np.array(bars["sharpening (α* > 1)"]) == pytest.approx(np.array([(0, 70), (0, 0), (0, 0)]))
+    assert bars["flattening (α* < 1)"][1] == pytest.approx((0, 70))
+    assert bars["selection beyond reach"][0] == pytest.approx((85, 5)) and bars["length"][0] == pytest.approx((0, -2))
+    said = [text.get_text() for text in ax.texts]
+    assert said == ["0.50 nats", "0.50 nats", "0.50 nats; refused: sharpening"]
+    plt.close()
+
+
+def test_arrows_lead_over_what_sharpening_explains(audited):
+    _, ax = plt.subplots()
+    figures.arrows(ax, audited)
+    ways = [(note.xyann[0], note.xy[0]) for note in ax.texts]
+    assert np.array(ways) == pytest.approx(np.array([(50, 30), (30, 90), (50, 30), (30, 90), (50, 90)]))
+    plt.close()
+
+
+def test_without_audits_it_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setattr(folders, "HOME", tmp_path)
+    with pytest.raises(UsageError, match="There are no audits of the profile 'mine'"):
+        audits.load("mine")
+
+
+def test_committed_audits_are_whole():
+    """Shares that are told add up to 1, and a base that was flattened is not called sharpened."""
+    found = 0
+    for path in sorted((folders.ROOT / "data" / "results").glob("*/audit.csv")):
+        table = pd.read_csv(path)
+        first = table["share_sharpening"].fillna(table["share_flattening"])
+        whole = first + table["share_selection"] + table["share_length"] + table["share_rest"]
+        assert whole.dropna().to_numpy() == pytest.approx(np.ones(whole.notna().sum()), abs=1e-4), path
+        assert (table["share_flattening"].notna() <= (table["alpha_star"] < 1)).all()
+        found += len(table)
+    assert found >= 13
