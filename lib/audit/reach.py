@@ -107,12 +107,18 @@ def base_chance(pool: Pool, column: int, drawn: bool = False) -> np.ndarray:
 
 
 def contradicted(pool: Pool, column: int) -> str:
-    """Why the chances of a right answer below WITHIN cannot be believed, or nothing: on those questions where π's samples alone say
-    so, the base's own samples are right too often. They were not used to choose the questions."""
-    own = (pool.source == 0) & (base_chance(pool, column, drawn=True) < WITHIN)[:, None]
-    right, tries = int(np.round((pool.features[..., column] + pool.centre[:, None, column])[own]).sum()), int(own.sum())
+    """Why what counts as beyond the base's reach cannot be believed, or nothing. Of the questions that π answers rightly in ways
+    that the base hardly ever would, some may have right answers of the base's own. Where the base's samples show one in F₁
+    questions and none in F₀, of N samples each, the mean chance in the F₀ is about F₁/(N·F₀) (Good 1953, Biometrika 40): it must
+    not be clearly above WITHIN."""
+    ones = np.round(pool.features[..., column] + pool.centre[:, None, column])
     if np.isnan(pool.log_ratio).any():
         return "log π of the base's samples is missing"
-    if stats.binom.sf(right - 1, tries, WITHIN) < 0.025:
-        return f"the base is right {right} of {tries} times where the samples of π say that it hardly ever is"
+    own = pool.source == 0
+    solved = ((pool.source == 1) * ones).sum(axis=1) > 0
+    right = np.where(solved & (base_chance(pool, column, drawn=True) < WITHIN), (own * ones).sum(axis=1), np.nan)
+    seen, tries = int((right == 1).sum()), int(own[right == 0].sum())
+    if seen and tries and stats.poisson.sf(seen - 1, WITHIN * tries) < 0.025:
+        far = int((right == 0).sum())
+        return f"on {seen} questions the base finds by itself what seems as far as on the {far} that count as beyond reach"
     return ""

@@ -54,7 +54,7 @@ def collect(profile: Profile) -> bool:
     for run in profile.rows:
         sampled, greedy = samples_of_run(profile, run)
         about = files.read_json(folders.run_folder(profile.name, run) / "config.json")
-        numbers = about["objective"] | {"objective": about["objective"]["name"]} | about["settings"]
+        numbers = about["settings"] | about["objective"] | {"objective": about["objective"]["name"]}
         found = decomposition.audit(sampled, greedy=greedy)
         rows.append({"run": run, **{name: numbers[name] for name in ABOUT}, **found.row(), **_fallback(sampled)})
     with files.atomic(folders.results_folder(profile.name) / "audit.csv") as path:
@@ -74,7 +74,6 @@ def load(profile: str) -> pd.DataFrame:
     if not path.exists():
         raise UsageError(f"There are no audits of the profile {profile!r}: run `make reproduce PROFILE={profile}` first.")
     table = pd.read_csv(path, keep_default_na=True).assign(refusal=lambda t: t["refusal"].fillna(""))
-    table["share_within_reach"] = table["share_selection"] - table["share_beyond_reach"]
     return table.assign(label=[results.label(row) for row in table.to_dict("records")])
 
 

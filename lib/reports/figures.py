@@ -189,6 +189,7 @@ def by_tokens(ax: Axes, methods: pd.DataFrame, trained: pd.DataFrame) -> Axes:
 def shares(ax: Axes, rows: pd.DataFrame) -> Axes:
     """A bar per audit: which share of KL(π‖p) each part has, as far as it is not refused, and KL itself in nats."""
     names = [f"{row['model']}, {row['label']}" for row in rows.to_dict("records")]
+    rows = rows.assign(share_within_reach=rows["share_selection"] - rows["share_beyond_reach"].fillna(0.0))
     right, left = np.zeros(len(rows)), np.zeros(len(rows))
     for part, label, look in AUDIT_PARTS:
         values = 100 * rows[part].fillna(0.0).to_numpy(dtype=float)
@@ -198,8 +199,8 @@ def shares(ax: Axes, rows: pd.DataFrame) -> Axes:
         said = f"{kl:.2f} nats" + (f"; refused: {str(refusal).split(':')[0]}" if refusal else "")
         ax.annotate(said, (end, place), (4, 0), textcoords="offset points", va="center", fontsize=8)
     ax.axvline(0, color="black", linewidth=0.8)
-    ax.invert_yaxis()
-    ax.set(xlabel="share of KL(π‖p) (%)", xlim=(min(0.0, left.min()) - 2, 130))
+    ax.set(xlabel="share of KL(π‖p) (%)", xlim=(min(0.0, left.min()) - 2, 130), ylim=(len(rows) - 0.5, -0.5), axisbelow=True)
+    ax.set_xticks(range(0, 101, 20))
     return ax
 
 
@@ -217,8 +218,7 @@ def arrows(ax: Axes, rows: pd.DataFrame) -> Axes:
     for marker, face, label in (("x", "black", "base"), ("o", "white", "sharpened to p^α*"), ("s", "black", "trained")):
         ax.plot([], [], marker=marker, color="black", markerfacecolor=face, linestyle="none", label=label)
     ax.set_yticks(range(len(rows)), [""] * len(rows))
-    ax.invert_yaxis()
-    ax.set(xlabel="accuracy on test problems (%)", xlim=(-2, 102))
+    ax.set(xlabel="accuracy on test problems (%)", xlim=(-2, 102), ylim=(len(rows) - 0.5, -0.5))
     return ax
 
 

@@ -96,9 +96,7 @@ def test_a_base_that_contradicts_what_pi_says_of_it_is_heard():
 
     world = dataclasses.replace(world, log_p=mixed(0.98 - 1e-6, 0.02, 1e-6), log_pi=mixed(0.2, 1e-6, 0.8 - 1e-6))
     found = audited(world, 150, 8)
-    assert (
-        found.beyond_reach is None and "times where the samples of π say that it hardly ever is" in found.refusals["beyond reach"]
-    )
+    assert found.beyond_reach is None and "questions the base finds by itself what seems as far" in found.refusals["beyond reach"]
     assert "beyond reach" not in audited(worlds.rare()).refusals
 
 

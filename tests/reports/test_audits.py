@@ -48,7 +48,6 @@ def test_what_is_refused_is_a_dash_and_the_rest_has_intervals(audited):
         shown.loc["m, tempered α=4", "share_sharpening"] == "70% (69% to 71%)" and shown.loc["m, task", "share_sharpening"] == "–"
     )
     assert (shown.loc["m, random", [c for c in shown if c.startswith("share")]] == "–").all()
-    assert audited["share_within_reach"].tolist()[:2] == pytest.approx([0.15, 0.15])
 
 
 def test_bars_are_as_long_as_shares_and_negative_ones_go_left(audited):
@@ -87,4 +86,4 @@ def test_committed_audits_are_whole():
         assert whole.dropna().to_numpy() == pytest.approx(np.ones(whole.notna().sum()), abs=1e-4), path
         assert (table["share_flattening"].notna() <= (table["alpha_star"] < 1)).all()
         found += len(table)
-    assert found >= 13
+    assert found >= 13  # quick and forecast
