@@ -10,7 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy import linalg, optimize
 
-STEPS = 100
+STEPS = 300
+HALVINGS = 30
+RIDGE = 1e-12  # of the features' own spread
 LONGEST = 4.0  # nats of tilt that one step may add: further out the quadratic model says nothing
 CONVERGED = 1e-26  # of the Newton decrement gᵀH⁻¹g, in nats
 SMALLEST = 1e-300
@@ -148,6 +150,8 @@ def _solve(pool: Pool, which: Sequence[int], target: np.ndarray, start: np.ndarr
     chosen, theta = list(which), start.copy()
     if not chosen:
         return theta
+    spread = np.where(pool.allowed[..., None], pool.features, 0.0)[..., chosen]
+    ridge = RIDGE * np.einsum("qni,qnj->ij", spread, spread) / len(spread)  # where q is all on one side, its variance is 0
     found = moments(pool, theta, corrected)
     value = (found.log_z - target @ theta).mean()
     for _ in range(STEPS):
@@ -155,13 +159,13 @@ def _solve(pool: Pool, which: Sequence[int], target: np.ndarray, start: np.ndarr
         hessian = found.covariance.mean(axis=0)[np.ix_(chosen, chosen)]
         if not (np.isfinite(hessian).all() and np.isfinite(gradient).all()):
             break
-        step = -linalg.pinvh(hessian, rtol=1e-12) @ gradient
+        step = -linalg.pinvh(hessian + ridge, rtol=1e-12) @ gradient
         decrement = -float(gradient @ step)
         if not decrement > CONVERGED:
             break
-        longest = np.abs(np.where(pool.allowed[..., None], pool.features, 0.0)[..., chosen] @ step).max()
+        longest = np.abs(spread @ step).max()
         size = min(1.0, LONGEST / (longest + SMALLEST))
-        while size > 1e-9:
+        for _ in range(HALVINGS):
             further = theta.copy()
             further[chosen] += size * step
             tried = moments(pool, further, corrected)

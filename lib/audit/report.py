@@ -74,11 +74,13 @@ def _tries(value: Interval, most: int) -> str:
 
 
 def shown(value: Interval | None) -> str:
+    """An interval with two digits, a dash for none."""
     return "–" if value is None else "{:.2f} ({:.2f} to {:.2f})".format(*value).replace("inf", "∞")
 
 
 def percent(value: Interval | None) -> str:
-    return "–" if value is None else "{:.0%} ({:.0%} to {:.0%})".format(*value)
+    """An interval in percent, a dash for none."""
+    return "–" if value is None else "{:.0%} ({:.0%} to {:.0%})".format(*value).replace("-0%", "0%")
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

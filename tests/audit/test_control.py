@@ -12,7 +12,7 @@ from lib.models import loading, tiny
 from lib.storage import files, folders
 
 
-def taught(folder, steps=400):
+def taught(folder, steps=200):
     """`one_wording`, fine-tuned by supervision on worked sums of five digits, whose columns it knows and whose number it does
     not."""
     import torch
