@@ -75,12 +75,18 @@ def _refuse(bad: pd.Series, values: pd.Series, sentence: str) -> None:
 
 
 def _refuse_contradictions(table: pd.DataFrame) -> None:
-    """Refuses one completion of a question with two values: it has been scored in two ways."""
-    groups = table.groupby(["problem_id", "completion"], sort=False)
-    for name in COLUMNS[2:]:
-        spread = (groups[name].transform("max") - groups[name].transform("min")).fillna(0)
-        bad = spread > 0.05 + 1e-3 * table[name].abs().where(np.isfinite(table[name]), 0)
-        _refuse(bad, table[name], "other rows with the same problem and completion say otherwise: score all in one way")
+    """Refuses one text with two verdicts, and log-probabilities that mostly differ between rows of one problem, text and length:
+    then rows have been scored in two ways. A few may differ, since one text can be tokenised in several ways."""
+    verdicts = table.groupby(["problem_id", "completion"], sort=False)["correct"].transform("nunique")
+    _refuse(verdicts > 1, table["correct"], "other rows with the same problem and completion say otherwise: grade all in one way")
+    groups = table.groupby(["problem_id", "completion", "length"], sort=False)
+    repeated = groups["source"].transform("size") > 1
+    for name in ("base_logprob", "trained_logprob"):
+        known = table[name].where(np.isfinite(table[name]))
+        by_text = known.groupby([table[key] for key in ("problem_id", "completion", "length")], sort=False)
+        bad = (by_text.transform("max") - by_text.transform("min")).fillna(0) > 0.05 + 1e-3 * known.abs().fillna(0)
+        if bad.sum() > 0.1 * repeated.sum():
+            _refuse(bad, table[name], "other rows with the same problem and completion say otherwise: score all in one way")
 
 
 def _refuse_lonely(table: pd.DataFrame) -> None:

@@ -23,10 +23,16 @@ def changed(column, value, row=7):
     return found
 
 
-def scored_by_another_tokenizer():
+def scored_in_two_ways():
+    """log p of π's samples comes from another precision or template than that of p's samples."""
+    found = table()
+    return found.assign(base_logprob=found["base_logprob"] - 2.0 * (found["source"] == "trained"))
+
+
+def graded_in_two_ways():
     found = table()
     twins = found[found.duplicated(["problem_id", "completion"], keep=False)].sort_values(["problem_id", "completion"])
-    found.loc[twins.index[0], "base_logprob"] -= 2.0
+    found.loc[twins.index[0], "correct"] = 1 - found.loc[twins.index[0], "correct"]
     return found
 
 
@@ -46,7 +52,8 @@ BAD = {
         "Problem '.' has 4 samples of the base and 0 of the trained model: give 2 each",
     ),
     "copies": (pd.concat([table(), table().iloc[[3]]]), "Row 49 .* this sample of this problem is there twice"),
-    "two scores": (scored_by_another_tokenizer(), "Row .* other rows with the same problem and completion say otherwise"),
+    "two scores": (scored_in_two_ways(), "Row .* base_logprob = .* other rows with the same problem and completion say otherwise"),
+    "two verdicts": (graded_in_two_ways(), "Row .* correct = .* other rows with the same problem and completion say otherwise"),
     "every row twice": (pd.concat([table().drop(columns="sample")] * 2), "Every row of the samples is there twice"),
     "ids in place of text": (table().assign(completion=[[1, 2]] * 48), "Row 1 .* completion must be text or a number, no list"),
     "a list for a problem": (table().assign(problem_id=[["a"]] * 48), "Row 1 .* problem_id must be text or a number, no list"),
@@ -75,6 +82,15 @@ def test_one_source_of_one_problem_is_refused_by_its_name():
     gone = found[(found["source"] == "trained") & (found["problem_id"] == found["problem_id"].iloc[0])].index
     with pytest.raises(UsageError, match=f"Problem '{found['problem_id'].iloc[0]}' has 4 samples of the base and 0"):
         samples.checked(found.drop(index=gone))
+
+
+def test_one_text_may_have_several_tokenisations():
+    """As real tokenizers do: a few rows have another length, or other log-probabilities, than their twins."""
+    found = worlds.SIX["all three"].table(60, 8, 0)
+    twins = found[found.duplicated(["problem_id", "completion"], keep=False)].sort_values(["problem_id", "completion"]).index
+    found.loc[twins[0], ["length", "base_logprob", "trained_logprob"]] += [1, -6.0, -6.0]
+    found.loc[twins[-1], ["base_logprob", "trained_logprob"]] -= 6.0
+    assert len(samples.checked(found)) == len(found)
 
 
 def test_samples_of_another_temperature_are_refused():
