@@ -16,6 +16,7 @@ test: $(READY)  ## The tests, without those marked slow, in two processes
 	@$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder
 
 audit: $(READY)  ## What RL did to a model: BASE, TRAINED, DATA and SPLIT, or a file of SAMPLES (docs/audit.md)
+	@test -z "$(SAMPLES)" || test -z "$(BASE)$(TRAINED)" || { echo "Give SAMPLES, or BASE and TRAINED, but not both."; exit 1; }
 	@$(BIN)/python -m lib.auditor $(if $(SAMPLES),"$(SAMPLES)","$(BASE)" "$(TRAINED)" "$(DATA)" $(if $(SPLIT),split=$(SPLIT)) $(SETTINGS))
 
 doctor: $(READY)  ## Says whether this machine can run PROFILE, and what to change if it cannot

@@ -7,7 +7,10 @@ from typing import Any
 from lib.audit import decomposition, report, samples
 from lib.storage.errors import UsageError
 
-USAGE = "Give a .parquet or .jsonl file of samples, or a base, a trained model and a data set, then settings such as samples=32."
+USAGE = (
+    "Say make audit BASE=… TRAINED=… DATA=…, with SETTINGS such as samples=32 if you want, or make audit SAMPLES=scored.parquet: "
+    "docs/audit.md explains them."
+)
 
 
 def run(arguments: list[str]) -> str:
@@ -26,7 +29,10 @@ def run(arguments: list[str]) -> str:
             raise UsageError(f"load_in_4bit is {in_4bit!r}: choose true or false.")
         table, found = audits.of_models(base, trained, EvalConfig(**{"data": data} | settings), in_4bit == "true")
     else:
-        raise UsageError(USAGE)
+        missing = [name for name, value in zip(("BASE", "TRAINED", "DATA"), arguments) if not value]
+        wrong = [one for one in arguments[3:] if "=" not in one]
+        said = f"{' and '.join(missing)} missing. " if missing else f"{wrong[0]!r} is no setting. " if wrong else ""
+        raise UsageError(said + USAGE)
     return report.whole(table, found)
 
 

@@ -92,9 +92,10 @@ def decompose(pool: Pool, features: Sequence[Feature] = STANDARD, unseen: reach.
     parts = [draws.share(*pair) for pair in itertools.pairwise(nested)]
     rest = draws.rest(nested[-1])
     entry = {f.parameter: draws.parameter(nested[k + 1], k) for k, f in enumerate(features)}
-    accuracy = {"base": draws.accuracy(()), "sharpened": draws.accuracy((0,)), "trained": draws.trained_accuracy()}
+    accuracy = {"base": draws.accuracy(()), "sharpened": draws.accuracy((0,))}
     if "length" in names:
         accuracy["sharpened_length"] = draws.accuracy((0, names.index("length")))
+    accuracy["trained"] = draws.trained_accuracy()
     return Audit(
         questions=len(pool.source),
         kl=draws.kl.interval(len(pool.source)),

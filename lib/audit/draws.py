@@ -57,7 +57,7 @@ class Draws:
     def said(self, nested: Sequence[tuple[int, ...]]) -> dict[str, str]:
         """The refusals of the families in order, by the feature that each adds."""
         if not self.kl_is_there:
-            return {"all shares": "KL(π‖p) cannot be told from 0"}
+            return {"all shares": "KL(π‖p) cannot be told from 0, since both models give the samples nearly the same probabilities"}
         found = {self.features[one[-1]].name: self.refused(one) for one in nested[1:] if self.refused(one)}
         return found | ({"beyond reach": self.contradiction} if self.contradiction else {})
 

@@ -43,13 +43,13 @@ def refusal(found: Projection, unseen: Unseen | None = None) -> str:
         return "" if settled else "the fit did not settle"
     apart, low = separated(found), float(np.quantile(effective(found), 0.1))
     if apart > MOST_APART:
-        return f"nothing lies between the samples of p and {apart:.0%} of the fit"
+        return f"{apart:.0%} of the fit lies beyond a gap, where π has samples and nothing lies between them and those of p"
     if low < LEAST_ESS:
-        return f"{low:.1f} effective samples in one of ten questions, fewer than {LEAST_ESS:g}"
+        return f"{low:.1f} effective samples in one of ten questions, fewer than {LEAST_ESS:g}: draw more per question"
     if not settled:
-        return "the samples are too few for the fit to settle"
+        return "the samples are too few for the fit to settle: draw more per question"
     if unseen is not None and (share := _unseen_share(found, unseen)) > MOST_UNSEEN:
-        return f"greedy completions that no sample shows would hold {share:.0%}"
+        return f"greedy completions that no sample shows would hold {share:.0%} of the fit: draw more per question"
     return ""
 
 

@@ -14,6 +14,7 @@ from lib.audit.projection import Pool
 from lib.evaluation.statistics import Interval, percentiles
 
 DRAWS = 2000
+LEAST = 1e-9  # nats²: below it, log π and log p differ by rounding
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,8 @@ class Regression:
 
 
 def regress(pool: Pool, features: Sequence[Feature]) -> Regression | None:
-    """The regression with 95% intervals over questions; None where log π is not known, or −∞, for some sample."""
+    """The regression with 95% intervals over questions; None where log π is not known, or −∞, for some sample, or equal to log p
+    for all."""
     there, questions = pool.source >= 0, len(pool.source)
     if not np.isfinite(pool.log_ratio[there]).all():
         return None
@@ -36,6 +38,8 @@ def regress(pool: Pool, features: Sequence[Feature]) -> Regression | None:
     counts = np.random.default_rng(0).multinomial(questions, np.full(questions, 1 / questions), DRAWS)
     whole = np.concatenate([[each.mean(axis=0)], np.tensordot(counts / questions, each, 1)])  # the solution, then the draws
     left = [whole[:, -1, -1], *(_left(whole, k + 1)[0] for k in range(len(features)))]
+    if left[0][0] < LEAST:
+        return None
     slopes = _left(whole, len(features))[1] + [feature.offset for feature in features]
 
     def interval(values: np.ndarray) -> Interval:

@@ -9,16 +9,32 @@ from lib.audit.decomposition import Audit
 from lib.audit.families import STANDARD
 from lib.evaluation.statistics import Interval
 
-ACCURACIES = {"base": "base", "sharpened": "sharpened to p^α*", "sharpened_length": "with length", "trained": "trained"}
+ACCURACIES = {
+    "base": "base",
+    "sharpened": "base sharpened to p^α*",
+    "sharpened_length": "base sharpened and tilted by length",
+    "trained": "trained",
+}
 PARAMETERS = {"alpha_star": "α*", "lambda_star": "λ*", "gamma_star": "γ*"}
 
 
 def whole(table: pd.DataFrame, found: Audit) -> str:
     """An audit, solve rates beside it, and the fallback where a family is refused."""
-    parts = [described(found), described_rates(table)]
-    if found.refusals:
-        parts.insert(1, described_fallback(table))
+    parts = [verdict(found), described(found), described_rates(table)]
+    if found.refusals and "all shares" not in found.refusals:
+        parts.insert(2, described_fallback(table))
     return "\n\n".join(parts)
+
+
+def verdict(found: Audit) -> str:
+    """One sentence: the shares, the largest first."""
+    told = {name: share.mean for name, share in found.shares.items() if share}
+    if not told:
+        return "What RL did cannot be divided from these samples: the reasons are below."
+    first = next(iter(found.shares))
+    called = {"rest": "the rest, which none of these explains", first: "flattening" if found.flattened else first}
+    ordered = sorted(told, key=lambda name: -told[name])
+    return f"What RL did: {', '.join(f'{called.get(name, name)} {told[name]:.0%}'.replace('-0%', '0%') for name in ordered)}."
 
 
 def described(found: Audit) -> str:
@@ -29,16 +45,19 @@ def described(found: Audit) -> str:
         first = "neither sharpening nor flattening (α* may be 1)"
     fits = dict(zip(names, [*(f"{PARAMETERS.get(n, n)} = {shown(v)}" if v else "" for n, v in found.parameters.items()), ""]))
     rows = [[{names[0]: first}.get(name, name), percent(share), fits[name]] for name, share in found.shares.items()]
+    accuracies = [f"{name} {percent(accuracy[key])}" for key, name in ACCURACIES.items() if key in accuracy]
     lines = [
         "p is the base, π the trained model, and q ∝ p^α*·exp(λ*·r + γ*·T) is what comes nearest to π: r is 1 for a right answer, "
         "else 0, and T the number of tokens.",
         _table(["what RL did", "share of KL(π‖p)", "fit"], rows),
-        f"KL(π‖p) = {shown(found.kl)} nats per completion; {found.questions} questions, worth {found.ess:.0f} samples each.",
-        f"Accuracy: {', '.join(f'{ACCURACIES[name]} {percent(value)}' for name, value in accuracy.items())}.",
+        f"KL(π‖p) = {shown(found.kl)} nats per completion. {found.questions} questions, whose weighted samples count like "
+        f"{found.ess:.0f} equal ones each.",
+        f"Accuracy, from the samples of both models: {', '.join(accuracies)}.",
     ]
     if found.beyond_reach:
         what = "Selection" if found.shares["selection"] else "Selection, taken first,"
-        lines += [f"{what} of answers that the base gives less than once in 1,024 tries: {percent(found.beyond_reach)} of KL."]
+        where = "on questions that the base answers rightly less than once in 1,024 tries"
+        lines += [f"{what} {where}: {percent(found.beyond_reach)} of KL."]
     return "\n\n".join([*lines, *(f"Refused, {name}: {reason}." for name, reason in found.refusals.items())])
 
 
@@ -59,11 +78,11 @@ def described_rates(table: pd.DataFrame) -> str:
     most = len(both.base)
     return "\n\n".join(
         [
-            f"Questions solved at least once: {kept} by both, {lost} by the base alone ({lost_by_chance:.1f} by chance alone), "
-            f"{gained} by the trained model alone ({gained_by_chance:.1f} by chance alone), {neither} by neither.",
-            f"pass@1 {both.base[0]:.1%} → {both.trained[0]:.1%}, pass@{most} {both.base[-1]:.1%} → {both.trained[-1]:.1%}. "
-            f"The base's pass@k is not lower from k = {_tries(both.crossing, most)}. With a perfect judge the base needs k = "
-            f"{_tries(both.best_of, most)} for the trained model's accuracy.",
+            f"Questions solved at least once: {kept} by both, {lost} by the base alone (chance would give {lost_by_chance:.1f}), "
+            f"{gained} by the trained model alone (chance would give {gained_by_chance:.1f}), {neither} by neither.",
+            f"Counted: pass@1 {both.base[0]:.1%} → {both.trained[0]:.1%}, pass@{most} {both.base[-1]:.1%} → {both.trained[-1]:.1%}."
+            f" The base solves as many questions as the trained one with {_tries(both.crossing, most)} tries each. For what the "
+            f"trained model gets right in one try, the base needs {_tries(both.best_of, most)}, and a perfect judge.",
         ]
     )
 
@@ -75,7 +94,7 @@ def _tries(value: Interval, most: int) -> str:
 
 def shown(value: Interval | None) -> str:
     """An interval with two digits, a dash for none."""
-    return "–" if value is None else "{:.2f} ({:.2f} to {:.2f})".format(*value).replace("inf", "∞")
+    return "–" if value is None else "{:.2f} ({:.2f} to {:.2f})".format(*value).replace("inf", "∞").replace("-0.00", "0.00")
 
 
 def percent(value: Interval | None) -> str:

@@ -26,9 +26,11 @@ LEAST = 2  # samples of each source per question
 
 def read(path: str | Path) -> pd.DataFrame:
     """A table of samples from a .parquet or .jsonl file, checked. Raises UsageError, in one sentence, for a file that is none."""
-    path = Path(path)
-    if path.suffix not in READERS or not path.is_file():
-        raise UsageError(f"There is no table of samples {path}: give a .parquet or .jsonl file with {', '.join(COLUMNS)}.")
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise UsageError(f"There is no file {path}: give a .parquet or .jsonl file with {', '.join(COLUMNS)}.")
+    if path.suffix not in READERS:
+        raise UsageError(f"{path} is no table of samples: write it as .parquet or .jsonl.")
     try:
         table = READERS[path.suffix](path)
     except (ValueError, OSError) as error:
@@ -38,22 +40,25 @@ def read(path: str | Path) -> pd.DataFrame:
 
 def checked(table: pd.DataFrame) -> pd.DataFrame:
     """The table with numbers for numbers, if an audit can be made from it. Raises UsageError that names the first bad row."""
-    if missing := [name for name in COLUMNS if name not in table]:
-        raise UsageError(f"The samples have no column {missing[0]}: an audit needs {', '.join(COLUMNS)}.")
     if table.empty:
         raise UsageError("The samples are empty: an audit needs samples of both models.")
+    if missing := [name for name in COLUMNS if name not in table]:
+        raise UsageError(
+            f"The samples have no column {missing[0]} (only {', '.join(map(str, table))}): an audit needs {', '.join(COLUMNS)}."
+        )
     table = table.reset_index(drop=True)
     for name in {"problem_id", "source", "completion", "sample"} & set(table):
         nested = table[name].map(lambda value: isinstance(value, (list, dict, np.ndarray)))
         _refuse(nested, table[name].map(str), f"{name} must be text or a number, no list")
+    given = table
     numbers = {name: pd.to_numeric(table[name].astype(object), errors="coerce").astype(float) for name in COLUMNS[2:]}
     table = table.assign(**numbers)
     trained = table["source"] == "trained"
     unscored = table["trained_logprob"].isna() & ~trained
     _refuse(~table["source"].isin(SOURCES), table["source"], f"source must be one of {', '.join(SOURCES)}")
     _refuse(table["problem_id"].isna(), table["problem_id"], "problem_id must not be empty")
-    _refuse(~table["correct"].isin([0, 1]), table["correct"], "correct must be 0 or 1")
-    _refuse(~(table["length"] >= 1) | np.isinf(table["length"]), table["length"], "length must be a number of tokens, 1 or more")
+    _refuse(~table["correct"].isin([0, 1]), given["correct"], "correct must be 0 or 1")
+    _refuse(~(table["length"] >= 1) | np.isinf(table["length"]), given["length"], "length must be a number of tokens, 1 or more")
     for name in ("base_logprob", "trained_logprob"):
         _refuse(table[name] > ROUNDING, table[name], f"{name} must not be above 0: it is the log of a probability, in nats")
     _refuse(~np.isfinite(table["base_logprob"]), table["base_logprob"], "base_logprob must be a finite number")
@@ -96,7 +101,7 @@ def _refuse_lonely(table: pd.DataFrame) -> None:
     if len(few):
         name, (base, trained) = few.index[0], few.iloc[0]
         raise UsageError(
-            f"Problem {name!r} has {base:.0f} samples of the base and {trained:.0f} of the trained model: give {LEAST} each."
+            f"Problem {name!r} has {base:.0f} samples of the base and {trained:.0f} of the trained: give {LEAST} or more of each."
         )
     if len(count) < 2:
         raise UsageError("The samples are of one problem: an audit needs two or more, since its intervals are over problems.")
@@ -156,17 +161,22 @@ def balanced(source: np.ndarray, log_densities: np.ndarray) -> tuple[np.ndarray,
     return log_base, log_trained
 
 
-def refuse_other_densities(pool: Pool) -> None:
+def refuse_other_densities(pool: Pool, column: int = 1) -> None:
     """Raises UsageError if the log-probabilities are not those that the samples were drawn by: then the mean of p/m over all
-    samples is not 1. Where π is like p this cannot be seen,
-    and neither can it where log π of the base's samples is missing."""
-    mean = np.exp(pool.log_base).sum(axis=1) / (pool.source >= 0).sum(axis=1) - 1
-    error = mean.std(ddof=1) / np.sqrt(len(mean))
-    if abs(mean.mean()) > 0.01 + stats.t.isf(3e-7, len(mean) - 1) * error:
-        raise UsageError(
-            f"The mean of p/m is {1 + mean.mean():.3f} where it must be 1: the samples were not drawn by the models whose "
-            "log-probabilities they have. Sample at temperature 1 without top-p or top-k, and score with the same prompts."
-        )
+    samples is not 1, or the base's accuracy is another one by weights than by counting its own samples. Where π is like p the first
+    cannot be seen, and neither can be where log π of the base's samples is missing."""
+    weights, own = np.exp(pool.log_base), pool.source == 0
+    mean = weights.sum(axis=1) / (pool.source >= 0).sum(axis=1)
+    right = pool.features[..., column] + pool.centre[:, None, column]
+    weighted, counted = (weights * right).sum(axis=1) / weights.sum(axis=1), (own * right).sum(axis=1) / own.sum(axis=1)
+    checks = ((mean - 1, "a check value is off by {:+.3f}"), (weighted - counted, "the base's accuracy is off by {:+.1%}"))
+    for off, said in checks:
+        error = off.std(ddof=1) / np.sqrt(len(off))
+        if abs(off.mean()) > 0.01 + stats.t.isf(3e-7, len(off) - 1) * error:
+            raise UsageError(
+                f"The log-probabilities do not fit the samples: {said.format(off.mean())}. Usual causes are a mean over tokens in "
+                "place of a sum, EOS or the prompt counted wrongly, a temperature other than 1, top-p or top-k, a log to base 10."
+            )
 
 
 def unseen(table: pd.DataFrame, greedy: pd.DataFrame, features: Sequence[Feature]) -> Unseen:

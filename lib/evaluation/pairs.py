@@ -3,7 +3,6 @@
 The samples are those of evaluations (`lib.evaluation.runner`), which are kept and resumed. What one model says of the other's
 samples is added in chunks beside them, which are kept and resumed, too."""
 
-import hashlib
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -54,27 +53,44 @@ def of_models(base: str, trained: str, config: EvalConfig, load_in_4bit: bool = 
     whole model. Raises UsageError if they do not belong together, or if weights are not safetensors, which run no code."""
     source = sources.resolve(base)
     _refuse_unsafe(Path(source.path))
-    folder, place = Path(trained).expanduser(), folders.HOME / "runs" / "audits"
+    folder = _found(trained)
+    base_folder, own_folder = (_place(path, config) for path in (source.path, str(folder)))
     if train.finished(folder):
-        pair = of_run(folder, place / _name(source.path), config)
+        pair = of_run(folder, base_folder, config)
         if pair.trained.subject.source.fingerprint != source.fingerprint or pair.trained.subject.source.revision != source.revision:
             raise UsageError(f"{trained} was trained on {pair.trained.subject.source.name}, not on {base}: give that as the base.")
-        return pair
+        return pair if _is_evaluated(folder, config) else pair._replace(trained=pair.trained._replace(folder=own_folder))
     about: dict[str, object] = {"objective": "trained", "seed": None, "checkpoint": "last"}
     if (folder / "adapter_config.json").is_file():
         _refuse_unsafe(folder)
         _refuse_another_base(folder, base)
         subject = Subject(source, load_in_4bit, folder, about)
     else:
-        subject = Subject(sources.resolve(trained), load_in_4bit, None, about)
+        subject = Subject(sources.resolve(str(folder)), load_in_4bit, None, about)
         _refuse_unsafe(Path(subject.source.path))
-    name = _name(str(folder.resolve() if folder.exists() else trained))
-    return Pair(Side(runner.base_subject(source, load_in_4bit), place / _name(source.path)), Side(subject, place / name))
+    return Pair(Side(runner.base_subject(source, load_in_4bit), base_folder), Side(subject, own_folder))
 
 
-def _name(path: str) -> str:
-    """A folder's name for a model: its own, and a hash of the whole."""
-    return f"{folders.short_name(path)}-{hashlib.sha256(path.encode()).hexdigest()[:6]}"
+def _found(trained: str) -> Path:
+    """The folder of a trained model, also if it is a run where the kit writes; a path that is not there for a hub id."""
+    folder = Path(trained).expanduser()
+    folder = folder if folder.exists() else folders.HOME / trained
+    if not folder.exists() and trained.startswith("runs/"):
+        raise UsageError(f"There is no run {trained}: check its name, or train it first, for instance by `make reproduce`.")
+    return folder.resolve() if folder.exists() else Path(trained)
+
+
+def _place(path: str, config: EvalConfig) -> Path:
+    """The folder of an audit's samples of a model: by its name, and a hash of where it is and of the settings, so that an audit
+    with other settings replaces nothing."""
+    mark = digests.of_value([path, config.identity()])[:6]
+    return folders.HOME / "runs" / "audits" / f"{folders.short_name(path)}-{mark}"
+
+
+def _is_evaluated(run: Path, config: EvalConfig) -> bool:
+    """Whether a run's own evaluation was made with these settings."""
+    result = digests.read_sealed(run / "evaluations" / f"{config.stem}.json")
+    return result is not None and result["config"] == config.identity()
 
 
 def _refuse_unsafe(folder: Path) -> None:

@@ -193,6 +193,8 @@ def shares(ax: Axes, rows: pd.DataFrame) -> Axes:
     right, left = np.zeros(len(rows)), np.zeros(len(rows))
     for part, label, look in AUDIT_PARTS:
         values = 100 * rows[part].fillna(0.0).to_numpy(dtype=float)
+        if np.abs(values).max() < 0.5:  # nothing that can be seen
+            continue
         ax.barh(names, values, left=np.where(values > 0, right, left), label=label, edgecolor="black", linewidth=0.6, **look)
         right, left = right + np.maximum(values, 0), left + np.minimum(values, 0)
     for place, (end, kl, refusal) in enumerate(zip(right, rows["kl"], rows["refusal"])):

@@ -43,6 +43,7 @@ def test_few_samples_are_not_biased():
 
 def test_without_a_density_everywhere_there_is_none():
     assert regression.regress(pool(worlds.always_right()), families.STANDARD) is None
+    assert regression.regress(pool(worlds.drawn()), families.STANDARD) is None  # π = p
 
 
 def test_it_says_something_where_the_projection_is_refused():

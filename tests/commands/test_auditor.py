@@ -43,10 +43,10 @@ def test_two_models_are_sampled_and_audited(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ([], "Give a .parquet or .jsonl file of samples"),
-        (["one_wording", "", ""], "Give a .parquet or .jsonl file of samples"),
-        (["one_wording", "many_wordings"], "Give a .parquet or .jsonl file of samples"),
-        (["nowhere.parquet"], "There is no table of samples nowhere.parquet"),
+        ([], "Say make audit BASE="),
+        (["one_wording", "", ""], "TRAINED and DATA missing. Say make audit BASE="),
+        (["one_wording", "many_wordings", "arithmetic", "4"], "'4' is no setting. Say make audit BASE="),
+        (["nowhere.parquet"], "There is no file nowhere.parquet"),
         (["one_wording", "nowhere", "arithmetic"], "There is no model 'nowhere'"),
         (["one_wording", "many_wordings", "arithmetic", "sample=3"], "Unknown setting sample .*did you mean samples"),
         (["one_wording", "many_wordings", "arithmetic", "temperature=0.5"], "at temperature 1"),

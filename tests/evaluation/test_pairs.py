@@ -88,6 +88,11 @@ def test_two_whole_models_are_scored_both_ways(home):
 def test_a_run_and_its_adapter_lead_to_the_same(run, home):
     one, other = (pairs.of_models("many_wordings", str(place), CONFIG) for place in (run, run / "adapter"))
     assert one.one_base and other.one_base and one.base.folder == other.base.folder
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    pairs.samples(
+        pairs.of_models("many_wordings", str(run), CONFIG.changed(problems=3, samples=2)), CONFIG.changed(problems=3, samples=2)
+    )
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before  # its own evaluation is left alone
     first, second = (pairs.samples(found, CONFIG)[0] for found in (one, other))
     assert np.array_equal(first["trained_logprob"], second["trained_logprob"])
 
@@ -137,6 +142,8 @@ def test_samples_that_are_not_from_the_models_themselves_are_refused(pair, setti
 
 
 def test_a_name_that_is_nothing_is_refused(home):
+    with pytest.raises(UsageError, match="There is no run runs/quick/nowhere: check its name, or train it first"):
+        pairs.of_models("many_wordings", "runs/quick/nowhere", CONFIG)
     with pytest.raises(UsageError, match="There is no model 'nowhere'"):
         pairs.of_models("many_wordings", "nowhere", CONFIG)
     assert sources.resolve("many_wordings").fingerprint
