@@ -28,7 +28,7 @@ def reproduce(profile: str, targets: list[str]) -> None:
     memory = max(memory, chosen.memory_mb)  # what a job may take is a guess, and must not keep it from starting
     command = ["snakemake", "--cores", str(cores), "--resources", f"mem_mb={memory}", "gpu=1"]
     command += ["--config", f"profile={profile}"]
-    command += ["--rerun-incomplete", "--nolock", "--rerun-triggers", "mtime", "params", "input", "--quiet", "rules"]
+    command += ["--rerun-incomplete", "--nolock", "--rerun-triggers", "mtime", "params", "input", "--quiet=rules"]
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")  # a trainer refuses to see more than one
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     os.environ[LEADER] = str(os.getpid())

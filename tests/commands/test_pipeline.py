@@ -13,6 +13,7 @@ import pytest
 
 from lib import profiles
 from lib.storage import digests, folders
+from tests.audit import worlds
 
 NOTEBOOKS = sorted((folders.ROOT / "notebooks").glob("*.ipynb"))
 BIN = Path(sys.executable).parent
@@ -111,7 +112,7 @@ def test_killing_it_at_any_moment_and_starting_again_ends_in_the_same_results(ho
         kill(child.pid, signal.SIGKILL)
         child.wait()
     assert not (tmp_path / "data").exists()
-    result = call(*command, home=tmp_path)
+    result = call(*command, tmp_path / "runs" / "smoke" / "07_compare.ipynb", home=tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr
     for name in ("summary", "steps"):
         tables = [pd.read_csv(folder / f"data/results/smoke/{name}.csv") for folder in (tmp_path, home)]
@@ -161,6 +162,7 @@ SMOKE = {
     "06_evaluate": {"PROFILE": "smoke", "RUN": "many_wordings-task-s0", "CHECKPOINT": "best"},
     "07_compare": {"PROFILE": "smoke"},
     "08_sharpening_without_training": {"PROFILE": "smoke", "QUESTIONS": 4, "STEPS": 2, "PARTICLES": 3},
+    "09_audit": {"PROFILE": "smoke", "SAMPLES": "{home}/scored.parquet"},
 }
 
 
@@ -170,7 +172,8 @@ def test_every_notebook_has_a_smoke_test():
 
 @pytest.mark.parametrize("name", SMOKE)
 def test_notebooks_run_through_papermill(name, home, tmp_path):
-    flags = [part for key, value in SMOKE[name].items() for part in ("-p", key, value)]
+    flags = [part for key, value in SMOKE[name].items() for part in ("-p", key, str(value).format(home=home))]
+    worlds.SIX["tempered"].table(20, 4, 0).to_parquet(home / "scored.parquet")
     result = call(BIN / "papermill", f"notebooks/{name}.ipynb", tmp_path / "out.ipynb", *flags, home=home)
     assert result.returncode == 0, result.stderr[-3000:]
     wrote = {
@@ -182,5 +185,6 @@ def test_notebooks_run_through_papermill(name, home, tmp_path):
         "06_evaluate": home / "runs/smoke/many_wordings-task-s0/evaluations/arithmetic-test-best.json",
         "07_compare": home / "figures" / "smoke_pass_at_k.png",
         "08_sharpening_without_training": home / "data" / "results" / "smoke" / "forecast_many_wordings.csv",
+        "09_audit": home / "figures" / "smoke_audit.png",
     }
     assert wrote[name].exists()
