@@ -4,7 +4,8 @@ models; `python -m lib.auditor samples.parquet` takes a file, and needs neither 
 import sys
 from typing import Any
 
-from lib.audit import decomposition, report, samples
+from lib.audit import decomposition, samples
+from lib.reports import audit_words
 from lib.storage.errors import UsageError
 
 USAGE = (
@@ -33,7 +34,7 @@ def run(arguments: list[str]) -> str:
         wrong = [one for one in arguments[3:] if "=" not in one]
         said = f"{' and '.join(missing)} missing. " if missing else f"{wrong[0]!r} is no setting. " if wrong else ""
         raise UsageError(said + USAGE)
-    return report.whole(table, found)
+    return audit_words.whole(table, found)
 
 
 def main(arguments: list[str]) -> None:

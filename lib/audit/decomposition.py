@@ -13,10 +13,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from lib.audit import projection, reach, samples
+from lib.audit import projection, reach, regression, samples
 from lib.audit.draws import Draws
 from lib.audit.families import STANDARD, Feature
 from lib.audit.projection import Pool
+from lib.audit.regression import Regression
 from lib.evaluation.statistics import Interval
 from lib.theory import distributions
 
@@ -27,7 +28,7 @@ class Audit:
     completes, `parameters_all` those of the largest family; `shares` of KL are by feature, in order, and `rest`; `last` and `mean`
     are a feature's share if it comes last, and on average over orders; `beyond_reach` is the share of selection of answers that the
     base gives less than once in 1,024 tries. `accuracy` has `base`, `sharpened` (and with length `sharpened_length`) and `trained`.
-    None is what `refusals` say no for, by family."""
+    None is what `refusals` say no for, by family; `fallback` has shares of another quantity for that case."""
 
     questions: int
     kl: Interval
@@ -39,6 +40,7 @@ class Audit:
     beyond_reach: Interval | None
     accuracy: dict[str, Interval | None]
     ess: float
+    fallback: Regression | None
     refusals: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -64,7 +66,8 @@ class Audit:
         for name, value in columns.items():
             found |= zip((name, f"{name}_low", f"{name}_high"), value or (None, None, None))
         said = "; ".join(f"{family}: {reason}" for family, reason in self.refusals.items())
-        return found | {"ess": self.ess, "questions": self.questions, "refusal": said}
+        found |= {"ess": self.ess, "questions": self.questions, "refusal": said}
+        return found | {f"logvar_{name}": share.mean for name, share in (self.fallback.shares if self.fallback else {}).items()}
 
 
 def below_one(parameters: Mapping[str, Interval | None]) -> bool:
@@ -106,6 +109,7 @@ def decompose(pool: Pool, features: Sequence[Feature] = STANDARD, unseen: reach.
         mean={name: draws.mean_share(k) for k, name in enumerate(names) if orders},
         beyond_reach=draws.beyond_reach(),
         accuracy=accuracy,
+        fallback=None if pool.exact else regression.regress(pool, features),
         ess=float(reach.effective(draws.family(order)).mean()),
         refusals=draws.said(nested),
     )

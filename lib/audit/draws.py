@@ -13,9 +13,8 @@ import numpy as np
 from lib.audit import projection, reach
 from lib.audit.families import Feature
 from lib.audit.projection import Pool, Projection
-from lib.evaluation.statistics import Interval, percentiles
+from lib.evaluation.statistics import Interval, percentiles, resampled
 
-DRAWS = 2000
 HUGE = 1e300  # stands for ∞ among draws, between which quantiles are interpolated
 LEAST_KL = 1e-3  # nats per completion: below it, π and p differ by no more than rounding
 SELECTION = 1  # the place of r among the features
@@ -36,10 +35,8 @@ class Draws:
     """Every family of some features projected on, and each number with its bootstrap draws over questions, which all share."""
 
     def __init__(self, pool: Pool, features: Sequence[Feature], unseen: reach.Unseen | None):
-        self.pool, self.features, questions = pool, features, len(pool.source)
-        self.unseen = unseen
-        counts = np.random.default_rng(0).multinomial(questions, np.full(questions, 1 / questions), DRAWS)
-        self.weights = counts / questions
+        self.pool, self.features, self.unseen, questions = pool, features, unseen, len(pool.source)
+        self.weights = resampled(questions)
         self.kl = self._mean(divergence(pool))
         self.contradiction = "" if pool.exact else reach.contradicted(pool, SELECTION)
         self.kl_is_there = (self.kl.value if pool.exact else percentiles(self.kl.draws, questions)[0]) > LEAST_KL
@@ -80,7 +77,7 @@ class Draws:
         if not which:
             return self._mean(found.objective)
         if self.pool.exact:
-            return Drawn(float(found.objective.mean()), np.full(DRAWS, math.nan))
+            return Drawn(float(found.objective.mean()), np.full(len(self.weights), math.nan))
         plain = self.weights @ found.objective + 0.5 * np.einsum("bi,bi->b", self.weights @ found.gradient, steps)
         spread = np.cov(found.gradient.T, ddof=1).reshape(len(which), len(which)) / len(found.gradient)
         inverse = np.linalg.pinv(found.hessian.mean(axis=0), rcond=1e-12, hermitian=True)
@@ -112,7 +109,7 @@ class Draws:
 
     def mean_share(self, k: int) -> Interval | None:
         """The share of a feature on average over all orders of the features (Shapley 1953)."""
-        size, value, drawn = len(self.features), 0.0, np.zeros(DRAWS)
+        size, value, drawn = len(self.features), 0.0, np.zeros(len(self.weights))
         subsets = [which for n in range(size + 1) for which in itertools.combinations(range(size), n)]
         if not self._told(*subsets):
             return None

@@ -21,20 +21,14 @@ class Feature:
 
     name: str
     parameter: str
-    label: str
     of: Callable[[pd.DataFrame], object]
     offset: float = 0.0
 
 
-SHARPENING = Feature("sharpening", "alpha_star", "sharpening, log p", lambda table: table["base_logprob"], 1.0)
-SELECTION = Feature("selection", "lambda_star", "selection, r", lambda table: table["correct"])
-LENGTH = Feature("length", "gamma_star", "length, T", lambda table: table["length"])
+SHARPENING = Feature("sharpening", "alpha_star", lambda table: table["base_logprob"], 1.0)
+SELECTION = Feature("selection", "lambda_star", lambda table: table["correct"])
+LENGTH = Feature("length", "gamma_star", lambda table: table["length"])
 STANDARD = (SHARPENING, SELECTION, LENGTH)
-
-
-def column(name: str) -> Feature:
-    """The feature that a column of the table holds."""
-    return Feature(name, f"theta_{name}", name, lambda table: table[name])
 
 
 def values(table: pd.DataFrame, features: Sequence[Feature]) -> np.ndarray:

@@ -70,7 +70,7 @@ class Moments(NamedTuple):
 
 class Projection(NamedTuple):
     """The nearest member of a family whose features are `which`. `theta` [K] is its θ, 0 for features that are not in the family,
-    and `limit` [K] the direction in which it is approached but not reached, or zeros. `reach` are the samples that it can use.
+    and `limit` [K] the direction in which it is approached but not reached, or zeros. `pool` has the samples that it can use.
     `objective` [Q] is log Z − θ·E_π f, whose mean is −KL(q‖p); `gradient` [Q, k] and `hessian` [Q, k, k] are its derivatives."""
 
     which: tuple[int, ...]

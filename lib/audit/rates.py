@@ -8,9 +8,7 @@ import pandas as pd
 from scipy import stats
 
 from lib.evaluation import statistics
-from lib.evaluation.statistics import Interval, percentiles
-
-DRAWS = 2000
+from lib.evaluation.statistics import Interval, percentiles, resampled
 
 
 class Support(NamedTuple):
@@ -77,8 +75,7 @@ def tries(rates: pd.DataFrame) -> Tries:
         sides.append(np.array([curve[: min(map(len, curves))] for curve in curves]))
     most = min(side.shape[1] for side in sides)
     questions = len(rates)
-    counts = np.random.default_rng(0).multinomial(questions, np.full(questions, 1 / questions), DRAWS) / questions
-    weights = np.concatenate([np.full((1, questions), 1 / questions), counts])
+    weights = np.concatenate([np.full((1, questions), 1 / questions), resampled(questions)])
     base, trained = (weights @ side[:, :most] for side in sides)
 
     def first(passed: np.ndarray) -> Interval:

@@ -11,9 +11,8 @@ import numpy as np
 
 from lib.audit.families import Feature
 from lib.audit.projection import Pool
-from lib.evaluation.statistics import Interval, percentiles
+from lib.evaluation.statistics import Interval, percentiles, resampled
 
-DRAWS = 2000
 LEAST = 1e-9  # nats²: below it, log π and log p differ by rounding
 
 
@@ -35,8 +34,7 @@ def regress(pool: Pool, features: Sequence[Feature]) -> Regression | None:
         return None
     ratio = np.where(there, pool.log_ratio, 0.0)
     each = _covariances(np.concatenate([pool.features, ratio[..., None]], axis=2), pool.source)  # [Q, K + 1, K + 1]
-    counts = np.random.default_rng(0).multinomial(questions, np.full(questions, 1 / questions), DRAWS)
-    whole = np.concatenate([[each.mean(axis=0)], np.tensordot(counts / questions, each, 1)])  # the solution, then the draws
+    whole = np.concatenate([[each.mean(axis=0)], np.tensordot(resampled(questions), each, 1)])  # the solution, then the draws
     left = [whole[:, -1, -1], *(_left(whole, k + 1)[0] for k in range(len(features)))]
     if left[0][0] < LEAST:
         return None

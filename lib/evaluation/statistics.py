@@ -126,6 +126,11 @@ def interval(values: ArrayLike, seed: int = 0, draws: int = 2000, rate: bool = F
     return percentiles(values[picks].mean(axis=1), count)
 
 
+def resampled(questions: int, draws: int = 2000, seed: int = 0) -> np.ndarray:
+    """The weights of questions in each draw of a bootstrap, [draws, questions]: rows sum to 1, and `weights @ values` are means."""
+    return np.random.default_rng(seed).multinomial(questions, np.full(questions, 1 / questions), draws) / questions
+
+
 def percentiles(draws: ArrayLike, count: int) -> tuple[float, float]:
     """The ends of a 95% interval from bootstrap draws over `count` questions, expanded as in `interval`; NaN for one question."""
     if count < 2:

@@ -1,6 +1,6 @@
 """Audits of the runs of a profile, as a table, and of any two models.
 
-The mathematics is `lib.audit`, which also has an audit in words; samples come from `lib.evaluation.pairs`."""
+The mathematics is `lib.audit`, an audit in words is `lib.reports.audit_words`; samples come from `lib.evaluation.pairs`."""
 
 import math
 from collections.abc import Mapping
@@ -8,15 +8,14 @@ from typing import Any
 
 import pandas as pd
 
-from lib.audit import decomposition, regression, report, samples
+from lib.audit import decomposition
 from lib.audit.decomposition import Audit
-from lib.audit.families import STANDARD
 from lib.evaluation import pairs, runner
 from lib.evaluation.config import EvalConfig
 from lib.evaluation.statistics import Interval
 from lib.models.tokens import Tokenizer, prompt_ids
 from lib.profiles import Profile
-from lib.reports import results
+from lib.reports import audit_words, results
 from lib.storage import files, folders
 from lib.storage.errors import UsageError
 from lib.training import train
@@ -56,25 +55,20 @@ def collect(profile: Profile) -> bool:
         about = files.read_json(folders.run_folder(profile.name, run) / "config.json")
         numbers = about["settings"] | about["objective"] | {"objective": about["objective"]["name"]}
         found = decomposition.audit(sampled, greedy=greedy)
-        rows.append({"run": run, **{name: numbers[name] for name in ABOUT}, **found.row(), **_fallback(sampled)})
+        rows.append({"run": run, **{name: numbers[name] for name in ABOUT}, **found.row()})
     with files.atomic(folders.results_folder(profile.name) / "audit.csv") as path:
         pd.DataFrame(rows).to_csv(path, index=False, float_format="%.6g")
     return True
 
 
-def _fallback(table: pd.DataFrame) -> dict[str, float]:
-    """The shares of the log-variance divergence, which need no projection, as columns `logvar_…`."""
-    found = regression.regress(samples.pooled(samples.checked(table), STANDARD), STANDARD)
-    return {f"logvar_{name}": share.mean for name, share in found.shares.items()} if found else {}
-
-
 def load(profile: str) -> pd.DataFrame:
-    """The audits of a profile, with a `label` column; raises UsageError if there are none."""
+    """The audits of a profile, with a `label` of the objective and a `name` of the run; raises UsageError if there are none."""
     path = folders.results_folder(profile) / "audit.csv"
     if not path.exists():
         raise UsageError(f"There are no audits of the profile {profile!r}: run `make reproduce PROFILE={profile}` first.")
     table = pd.read_csv(path, keep_default_na=True).assign(refusal=lambda t: t["refusal"].fillna(""))
-    return table.assign(label=[results.label(row) for row in table.to_dict("records")])
+    table["label"] = [results.label(row) for row in table.to_dict("records")]
+    return table.assign(name=table["model"] + ", " + table["label"])
 
 
 def of_models(base: str, trained: str, config: EvalConfig, load_in_4bit: bool = True) -> tuple[pd.DataFrame, Audit]:
@@ -88,10 +82,10 @@ def table(audits: pd.DataFrame) -> pd.DataFrame:
 
     def cell(row: Mapping[str, Any], name: str, percent: bool) -> str:
         value = [float(row.get(f"{name}{end}", math.nan)) for end in ("", "_low", "_high")]
-        return "–" if math.isnan(value[0]) else (report.percent if percent else report.shown)(Interval(*value))
+        return "–" if math.isnan(value[0]) else (audit_words.percent if percent else audit_words.shown)(Interval(*value))
 
     shares = [c for c in audits if c.startswith("share_") and not c.endswith(("_low", "_high", "_last", "_mean"))]
     columns = ["kl", "alpha_star", "lambda_star", "gamma_star", *shares]
     columns += [c for c in audits if c.startswith("accuracy_") and not c.endswith(("_low", "_high"))]
     rows = [{c: cell(row, c, c.startswith(("share", "accuracy"))) for c in columns} for row in audits.to_dict("records")]
-    return pd.DataFrame(rows, index=[f"{row['model']}, {row['label']}" for row in audits.to_dict("records")])
+    return pd.DataFrame(rows, index=list(audits["name"]))

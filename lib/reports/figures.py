@@ -188,14 +188,13 @@ def by_tokens(ax: Axes, methods: pd.DataFrame, trained: pd.DataFrame) -> Axes:
 
 def shares(ax: Axes, rows: pd.DataFrame) -> Axes:
     """A bar per audit: which share of KL(π‖p) each part has, as far as it is not refused, and KL itself in nats."""
-    names = [f"{row['model']}, {row['label']}" for row in rows.to_dict("records")]
     rows = rows.assign(share_within_reach=rows["share_selection"] - rows["share_beyond_reach"].fillna(0.0))
     right, left = np.zeros(len(rows)), np.zeros(len(rows))
     for part, label, look in AUDIT_PARTS:
         values = 100 * rows[part].fillna(0.0).to_numpy(dtype=float)
         if np.abs(values).max() < 0.5:  # nothing that can be seen
             continue
-        ax.barh(names, values, left=np.where(values > 0, right, left), label=label, edgecolor="black", linewidth=0.6, **look)
+        ax.barh(rows["name"], values, left=np.where(values > 0, right, left), label=label, edgecolor="black", linewidth=0.6, **look)
         right, left = right + np.maximum(values, 0), left + np.minimum(values, 0)
     for place, (end, kl, refusal) in enumerate(zip(right, rows["kl"], rows["refusal"])):
         said = f"{kl:.2f} nats" + (f"; refused: {str(refusal).split(':')[0]}" if refusal else "")

@@ -5,7 +5,7 @@
 import sys
 
 from lib.data.sets import SETS
-from lib.reports import results
+from lib.reports import markdown, results
 from lib.rewards.objectives import OBJECTIVES
 from lib.storage import files
 from lib.storage.errors import UsageError
@@ -19,7 +19,7 @@ def objectives() -> str:
         numbers = [f"$\\alpha = {one.alpha:g}$"] if one.alpha is not None else []
         numbers += [f"$\\beta^{{-1}} = {one.beta_inv:g}$"] if one.beta_inv is not None and one.alpha is not None else []
         rows.append([f"`{one.name}`", f"${one.formula}$", one.leads_to, ", ".join(numbers) or "–"])
-    return results.markdown_table(["objective", "reward $R$", "where it leads", "default numbers"], rows)
+    return markdown.table(["objective", "reward $R$", "where it leads", "default numbers"], rows)
 
 
 def data_sets() -> str:
@@ -28,7 +28,7 @@ def data_sets() -> str:
     for one in SETS.values():
         splits = [*(["train", "validation"] if one.train else []), *(["test"] if one.test else [])]
         rows.append([f"`{one.name}`", ", ".join(splits)])
-    return results.markdown_table(["`data`", "splits"], rows)
+    return markdown.table(["`data`", "splits"], rows)
 
 
 def update(profile: str) -> None:

@@ -3,7 +3,7 @@
 `summary.csv` has a row per run and per base, `steps.csv` a row per run and training step, `differences.csv` a row per comparison,
 paired by question. What was measured differently is not compared."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import pandas as pd
 
 from lib.evaluation import fingerprints, metrics, runner, statistics
 from lib.profiles import Profile
+from lib.reports import markdown as tables
 from lib.rewards.objectives import OBJECTIVES, Objective
 from lib.storage import files, folders
 from lib.storage.errors import UsageError
@@ -155,10 +156,4 @@ def markdown(profile: str) -> str:
         rows.append([row["model"], row["label"], "" if pd.isna(row["seed"]) else f"{row['seed']:.0f}", *cells])
     problems, samples = (f"{summary[name].iloc[0]:.0f}" for name in ("problems", "samples"))
     note = f"{problems} test problems, {samples} samples per problem at temperature 1; length in tokens, KL in nats per completion."
-    return f"{markdown_table(['base', 'objective', 'seed', *heads], rows)}\n\n{note}"
-
-
-def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table in Markdown."""
-    head, *body = (f"| {' | '.join(cells)} |" for cells in (heads, *rows))
-    return "\n".join([head, "|---" * len(heads) + "|", *body])
+    return f"{tables.table(['base', 'objective', 'seed', *heads], rows)}\n\n{note}"

@@ -82,6 +82,12 @@ def test_a_base_that_is_rarely_right_is_far_and_the_way_is_found(chance, accurac
     assert found.shares["rest"].mean == pytest.approx(0, abs=1e-8)
 
 
+def test_a_way_of_a_hundred_nats_is_found():
+    """As for a model that was taught what its base cannot do: all of p's weight is on one side, and has no variance there."""
+    world = worlds.rare(1e-43)
+    assert projection.project(world.exact, (1,)).theta[1] == pytest.approx(np.log(0.6 / 0.4) + 43 * np.log(10), abs=1e-6)
+
+
 def test_the_mean_over_orders_is_that_of_all_orders_written_out():
     world = worlds.tilted(worlds.drawn(), (0.3, 1.5, 0.1), 0.5)
     found = decomposition.decompose(world.exact)

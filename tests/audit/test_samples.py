@@ -168,8 +168,8 @@ def test_the_balance_heuristic_by_hand():
     [
         ((families.SHARPENING,), "The features are sharpening: give sharpening, selection"),
         ((*families.STANDARD, families.LENGTH), "each once"),
-        ((*families.STANDARD, families.column("hedges")), "There is no column 'hedges' in the samples"),
-        ((*families.STANDARD, families.Feature("odd", "theta", "", lambda t: np.log(t["length"] * 0))), "The feature odd of row 1"),
+        ((*families.STANDARD, families.Feature("hedges", "", lambda t: t["hedges"])), "There is no column 'hedges' in the samples"),
+        ((*families.STANDARD, families.Feature("odd", "", lambda t: np.log(t["length"] * 0))), "The feature odd of row 1"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:divide by zero")

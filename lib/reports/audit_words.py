@@ -1,13 +1,11 @@
 """An audit in words: what `make audit` prints and notebook 09 shows."""
 
-from collections.abc import Sequence
-
 import pandas as pd
 
-from lib.audit import rates, regression, samples
+from lib.audit import rates
 from lib.audit.decomposition import Audit
-from lib.audit.families import STANDARD
 from lib.evaluation.statistics import Interval
+from lib.reports import markdown
 
 ACCURACIES = {
     "base": "base",
@@ -22,7 +20,7 @@ def whole(table: pd.DataFrame, found: Audit) -> str:
     """An audit, solve rates beside it, and the fallback where a family is refused."""
     parts = [verdict(found), described(found), described_rates(table)]
     if found.refusals and "all shares" not in found.refusals:
-        parts.insert(2, described_fallback(table))
+        parts.insert(2, described_fallback(found))
     return "\n\n".join(parts)
 
 
@@ -49,7 +47,7 @@ def described(found: Audit) -> str:
     lines = [
         "p is the base, π the trained model, and q ∝ p^α*·exp(λ*·r + γ*·T) is what comes nearest to π: r is 1 for a right answer, "
         "else 0, and T the number of tokens.",
-        _table(["what RL did", "share of KL(π‖p)", "fit"], rows),
+        markdown.table(["what RL did", "share of KL(π‖p)", "fit"], rows),
         f"KL(π‖p) = {shown(found.kl)} nats per completion. {found.questions} questions, whose weighted samples count like "
         f"{found.ess:.0f} equal ones each.",
         f"Accuracy, from the samples of both models: {', '.join(accuracies)}.",
@@ -61,12 +59,11 @@ def described(found: Audit) -> str:
     return "\n\n".join([*lines, *(f"Refused, {name}: {reason}." for name, reason in found.refusals.items())])
 
 
-def described_fallback(table: pd.DataFrame) -> str:
+def described_fallback(found: Audit) -> str:
     """What can be said where the samples do not reach: shares of another quantity, and labelled so."""
-    found = regression.regress(samples.pooled(samples.checked(table), STANDARD), STANDARD)
-    if found is None:
+    if found.fallback is None:
         return "There is no fallback, since log π is not known, or −∞, for some samples."
-    shares = ", ".join(f"{name} {percent(share)}" for name, share in found.shares.items())
+    shares = ", ".join(f"{name} {percent(share)}" for name, share in found.fallback.shares.items())
     return f"Not of KL, but of the variance of log π − log p within a question (log-variance divergence): {shares}."
 
 
@@ -100,9 +97,3 @@ def shown(value: Interval | None) -> str:
 def percent(value: Interval | None) -> str:
     """An interval in percent, a dash for none."""
     return "–" if value is None else "{:.0%} ({:.0%} to {:.0%})".format(*value).replace("-0%", "0%")
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown."""
-    head, *body = (f"| {' | '.join(cells)} |" for cells in (heads, *rows))
-    return "\n".join([head, "|---" * len(heads) + "|", *body])
