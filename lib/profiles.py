@@ -17,6 +17,7 @@ from lib.storage.errors import UsageError
 from lib.training.config import TrainConfig
 
 Values = dict[str, Any]  # settings by name
+Seeds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
 
 
 class Line(Config):
@@ -28,11 +29,13 @@ class Line(Config):
     beta_inv: float | list[float] | None = None
     normalization: str | list[str] | None = None
     length_exponent: float | list[float] | None = None
+    learning_rate: float | list[float] | None = None
     fixed_length: bool | None = None
+    seeds: Seeds | None = None  # None: the profile's
 
     def rows(self) -> list[Values]:
-        """Each run of the line, lists multiplied out."""
-        given = self.model_dump(exclude_none=True)
+        """Each run of the line, lists multiplied out, without its seed."""
+        given = self.model_dump(exclude_none=True, exclude={"seeds"})
         lists = [value if isinstance(value, list) else [value] for value in given.values()]
         return [dict(zip(given, values, strict=True)) for values in itertools.product(*lists)]
 
@@ -44,7 +47,7 @@ class Profile(Config):
 
     name: str
     title: str
-    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    seeds: Seeds
     train: Values
     evaluate: Values
     runs: Annotated[list[Line], Field(min_length=1)]
@@ -80,7 +83,7 @@ class Profile(Config):
         found: dict[str, Values] = {}
         for line in self.runs:
             for chosen in line.rows():
-                for seed in self.seeds:
+                for seed in line.seeds or self.seeds:
                     row = chosen | {"seed": seed}
                     if found.setdefault(name := run_name(**row), row) != row:
                         raise UsageError(f"Two runs would be called {name}: {found[name]} and {row}. Rename a model.")
@@ -142,7 +145,8 @@ def load(name: str) -> Profile:
 def run_name(model: str, objective: str, seed: int, **numbers: Any) -> str:
     """A run's folder name: what was asked for, in file-name letters, such as `many_wordings-tempered-a4-s0`. `numbers` are other
     settings of `Line`; None, and a normalization of `sum`, leave no trace."""
-    shown = {"alpha": "a{:g}", "beta_inv": "b{:g}", "normalization": "{}", "length_exponent": "e{:g}", "fixed_length": "fixed"}
+    shown = {"alpha": "a{:g}", "beta_inv": "b{:g}", "normalization": "{}", "length_exponent": "e{:g}", "learning_rate": "r{:g}"}
+    shown |= {"fixed_length": "fixed"}
     given = {name: value for name, value in numbers.items() if value not in (None, "sum") and value is not False}
     parts = [form.format(given[name]) for name, form in shown.items() if name in given]
     return "-".join([folders.short_name(model), objective, *parts, f"s{seed}"])

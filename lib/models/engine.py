@@ -6,8 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from lib.models.reader import Reader
 from lib.models.scoring import scoring_mode
-from lib.models.tokens import Model, Tokenizer, eos_token_ids, padded
+from lib.models.tokens import Model, Tokenizer, eos_token_ids
 from lib.theory.samplers import Rows, append, blank, truncate
 
 
@@ -34,22 +35,14 @@ class ModelEngine:
     def _continue(self, rows: Rows, batch: np.ndarray, limit: int, alpha: float, rng: np.random.Generator) -> None:
         """Continues the rows `batch`, in place, until the last of them has ended or has `limit` tokens."""
         texts = [[*self.prompts[i], *rows.tokens[i, : rows.length[i]].tolist()] for i in batch.tolist()]
-        ids, mask = padded(texts, self.pad, "left")
-        place, cache, here = (mask.cumsum(1) - 1).clamp(min=0), None, np.arange(len(batch))
-        device = next(self.model.parameters()).device
-        while len(here):
-            step = self.model(
-                input_ids=ids.to(device),
-                attention_mask=mask.to(device),
-                position_ids=place.to(device),
-                past_key_values=cache,
-                use_cache=True,
-                logits_to_keep=1,  # those of a whole prompt would not fit
-            )
-            log_p = torch.log_softmax(step.logits[here, -1].float(), dim=-1).cpu().double().numpy()
-            token = append(rows, batch[here], log_p, alpha, rng)
-            rows.ended[batch[here]] = np.isin(token, self.ends)
-            cache, ids = step.past_key_values, torch.full((len(batch), 1), self.pad)
-            ids[here, 0] = torch.from_numpy(token)
-            mask, place = torch.cat([mask, torch.ones_like(ids)], dim=1), place[:, -1:] + 1
-            here = here[~rows.ended[batch[here]] & (rows.length[batch[here]] < limit)]
+        reader = Reader(self.model, texts, self.pad)
+        while True:
+            log_p = torch.log_softmax(reader.logits.float(), dim=-1).cpu().double().numpy()
+            token = append(rows, batch, log_p, alpha, rng)
+            rows.ended[batch] = np.isin(token, self.ends)
+            going = ~rows.ended[batch] & (rows.length[batch] < limit)
+            if not going.any():
+                return
+            batch = batch[going]
+            reader.keep(torch.from_numpy(going))
+            reader.read(torch.from_numpy(token[going])[:, None])

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from lib.models import sources
+from lib.models import dense, sources
 from lib.models.sources import Source
 from lib.models.tokens import Model, Tokenizer, eos_token_ids
 from lib.storage.errors import UsageError
@@ -54,7 +54,8 @@ def vllm_is_there() -> bool:
 def load(
     source: Source, max_tokens: int, load_in_4bit: bool = True, vllm: Vllm | None = None, backend: str = "unsloth"
 ) -> tuple[Model, Tokenizer]:
-    """(model, tokenizer) of a base without an adapter, quantised to NF4; float32 on a CPU, bfloat16 on a GPU. `backend` plain is
+    """(model, tokenizer) of a base without an adapter, quantised to NF4; float32 on a CPU, where the rounded weights are held as
+    numbers if they fit (`dense.dequantised`), bfloat16 on a GPU. `backend` plain is
     transformers and bitsandbytes alone, without Unsloth. With `vllm` its engine is `model.vllm_engine` and shares the weights (not
     run yet). Raises UsageError if padding and EOS are the same token: EOS would be lost."""
     import torch
@@ -69,6 +70,8 @@ def load(
             options |= {"gpu_memory_utilization": vllm.memory, "max_lora_rank": vllm.lora_rank}
         options |= {"max_seq_length": max_tokens, "load_in_4bit": load_in_4bit, "dtype": dtype}
         model, tokenizer = import_unsloth().FastLanguageModel.from_pretrained(**options)
+    if load_in_4bit and not gpu_is_there():
+        model = dense.dequantised(model)
     if tokenizer.pad_token_id is None or tokenizer.pad_token_id in eos_token_ids(model, tokenizer):
         raise UsageError(f"{source.name} pads with its EOS token: set a different pad_token in its tokenizer first.")
     neutralise(model, tokenizer)

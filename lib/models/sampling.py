@@ -1,9 +1,11 @@
 """Sampling completions, with every sampling setting explicit and a seed of its own for every sample.
 
-transformers generates, and tokens are drawn here: the inverse of the cumulative distribution at a uniform number that depends on
-(seed, prompt, how often that prompt came before, position) alone, not on the batch. vLLM does the same work where it is installed
-and a GPU is there (`vllm_engine`; not run yet). What a completion is worth is `lib.evaluation.grading`."""
+Tokens are drawn here: the inverse of the cumulative distribution at a uniform number that depends on (seed, prompt, how often that
+prompt came before, position) alone, not on the batch. On a CPU the kit passes the tokens on itself: it reads a prompt once for all
+of its samples, and no more a completion that has ended. On a GPU transformers does, or vLLM where it is installed (`vllm_engine`;
+not run yet). What a completion is worth is `lib.evaluation.grading`."""
 
+import contextlib
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
@@ -15,6 +17,8 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from lib.models.dense import merged
+from lib.models.reader import Reader, on_cpu
 from lib.models.scoring import scoring_mode
 from lib.models.tokens import Model, Tokenizer, eos_token_ids, padded
 from lib.storage.errors import UsageError
@@ -81,24 +85,29 @@ def sample(
     sampler: Sampler,
     progress: str | Progress | None = None,
     first_not: Sequence[int] = (),
+    ends: set[int] | None = None,
 ) -> list[Completion]:
     """One completion for each of N prompts (repeat a prompt for several) by a Hugging Face model, or a `VllmEngine`. On a CPU in
     float32 the same prompt, seed and count lead to the same completions in every batch size: padding moves logits by about 1e-6, so
     that one token in a million may differ, whose uniform number lies that close to the edge of two tokens. `progress` names a
-    progress bar, or is one that goes on over several calls; `first_not` bans ids as a first token."""
+    progress bar, or is one that goes on over several calls; `first_not` bans ids as a first token; `ends` are the ids that end a
+    completion, None for those of the model."""
     if not isinstance(progress, Progress):
         with Progress(progress, len(prompt_ids)) as bar:
-            return sample(model, tokenizer, prompt_ids, sampler, bar, first_not)
+            return sample(model, tokenizer, prompt_ids, sampler, bar, first_not, ends)
     if isinstance(model, VllmEngine):
         if first_not:
             raise UsageError("vLLM cannot ban first tokens here: sample with the Hugging Face engine instead.")
         return _sample_vllm(model, tokenizer, prompt_ids, sampler, progress)
     seeds, completions = sample_seeds(prompt_ids, sampler.seed), []
-    with scoring_mode(model, reference=False):
+    ends = eos_token_ids(model, tokenizer) if ends is None else ends
+    generate = _read_on if on_cpu(model) else _generate
+    with scoring_mode(model, reference=False), merged(model) if on_cpu(model) else contextlib.nullcontext():
         for start in range(0, len(prompt_ids), sampler.batch_size):
             part = slice(start, start + sampler.batch_size)
-            draw = _Draw(sampler, seeds[part], tokenizer.pad_token_id, eos_token_ids(model, tokenizer), progress, first_not)
-            completions += _generate(model, tokenizer, prompt_ids[part], draw)
+            draw = _Draw(sampler, seeds[part], tokenizer.pad_token_id, ends, progress, first_not)
+            generate(model, prompt_ids[part], draw)
+            completions += draw.completions(tokenizer)
     return completions
 
 
@@ -113,21 +122,28 @@ def sample_seeds(prompt_ids: Sequence[Sequence[int]], seed: int) -> list[int]:
     return seeds
 
 
-def _generate(model: Model, tokenizer: Tokenizer, prompt_ids: Sequence[Sequence[int]], draw: "_Draw") -> list[Completion]:
-    """Completions of one left-padded batch."""
+def _read_on(model: Model, prompt_ids: Sequence[Sequence[int]], draw: "_Draw") -> None:
+    """Draws the completions of one batch; rows that have ended are left out of what follows."""
+    reader, seen = Reader(model, prompt_ids, draw.pad), padded(prompt_ids, draw.pad, "left")[0]
+    while True:
+        token, going = draw.next(seen, reader.logits)
+        if not going.any():
+            return
+        reader.keep(going)
+        token = token[going]
+        seen = torch.cat([seen[going], token], dim=1)
+        reader.read(token)
+
+
+def _generate(model: Model, prompt_ids: Sequence[Sequence[int]], draw: "_Draw") -> None:
+    """Draws the completions of one left-padded batch inside `generate`, which goes on with all rows until the last has ended."""
     from transformers import GenerationConfig
 
     limit, ends, device = draw.sampler.max_tokens, sorted(draw.ends), next(model.parameters()).device
     config = GenerationConfig(do_sample=False, max_new_tokens=limit, eos_token_id=ends, pad_token_id=draw.pad)
     ids, mask = padded(prompt_ids, draw.pad, "left")
     batch = {"input_ids": ids.to(device), "attention_mask": mask.to(device)}
-    output = model.generate(**batch, generation_config=config, logits_processor=[draw])
-    logprobs = torch.stack(draw.logprobs, dim=1).cpu().numpy()
-    completions = []
-    for row, logprob in zip(output[:, ids.shape[1] :].tolist(), logprobs, strict=True):
-        length = next((i for i, token in enumerate(row, 1) if token in draw.ends), len(row))
-        completions.append(_completion(tokenizer, row[:length], draw.ends, logprob[:length].sum()))
-    return completions
+    model.generate(**batch, generation_config=config, logits_processor=[draw])
 
 
 def _completion(tokenizer: Tokenizer, ids: list[int], ends: set[int], logprob: float) -> Completion:
@@ -136,7 +152,7 @@ def _completion(tokenizer: Tokenizer, ids: list[int], ends: set[int], logprob: f
 
 
 class _Draw:
-    """A logits processor for one batch: draws the next tokens, leaves no others possible, and keeps their log-probabilities."""
+    """Draws the tokens of one batch and keeps them with their log-probabilities, until each row has ended or is full."""
 
     def __init__(
         self, sampler: Sampler, seeds: Sequence[int], pad: int, ends: set[int], progress: Progress, first_not: Sequence[int]
@@ -144,34 +160,53 @@ class _Draw:
         self.sampler, self.pad, self.ends, self.progress, self.first_not = sampler, pad, ends, progress, list(first_not)
         self.warpers = _warpers(sampler)
         self.uniforms = torch.tensor(np.array([np.random.default_rng(seed).random(sampler.max_tokens) for seed in seeds]))
-        self.alive = torch.ones(len(seeds), dtype=torch.bool)
-        self.logprobs: list[torch.Tensor] = []  # of each position, [B] float64
+        self.last = torch.tensor(sorted(ends), dtype=torch.long)
+        self.ids = torch.full(self.uniforms.shape, pad)
+        self.logprobs = torch.zeros(self.uniforms.shape, dtype=torch.float64)
+        self.lengths = torch.zeros(len(seeds), dtype=torch.long)
+        self.rows = torch.arange(len(seeds))  # those that go on
+        self.position = 0
+
+    def next(self, seen: torch.Tensor, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(the next token of each row that goes on, [B, 1], which of them go on after it, [B]) from their logits [B, V], after
+        `seen` [B, prompt + position]."""
+        logits = logits.double()
+        token = self._choose(self._shaped(logits, seen))
+        logprob = logits.gather(1, token) - logits.logsumexp(1, keepdim=True)
+        token, at = token.cpu(), self.position
+        self.ids[self.rows, at], self.logprobs[self.rows, at] = token[:, 0], logprob[:, 0].cpu()
+        self.position = at + 1
+        self.lengths[self.rows] = self.position
+        going = ~torch.isin(token[:, 0], self.last) & (self.position < self.sampler.max_tokens)
+        self.progress.add(int((~going).sum()), len(going))
+        self.rows = self.rows[going]
+        return token, going
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        """Scores [B, V] that are 0 for the token drawn and −∞ elsewhere, after `input_ids` [B, prompt + position]."""
-        logits = scores.double()
-        chosen = self._choose(self._shaped(logits, input_ids))
-        self.logprobs.append((logits.gather(1, chosen) - logits.logsumexp(1, keepdim=True)).squeeze(1))
-        running = int(self.alive.sum())
-        self.alive &= ~torch.isin(chosen.squeeze(1).cpu(), torch.tensor(sorted(self.ends)))
-        still = int(self.alive.sum()) if len(self.logprobs) < self.sampler.max_tokens else 0
-        self.progress.add(running - still, running)
+        """As a logits processor of transformers, which passes all rows on: scores [B, V] that are 0 for the token drawn, or for
+        padding after the end, and −∞ elsewhere."""
+        rows, chosen = self.rows.to(scores.device), torch.full((len(scores), 1), self.pad, device=scores.device)
+        chosen[rows] = self.next(input_ids[rows], scores[rows])[0].to(scores.device)
         return torch.full_like(scores, -torch.inf).scatter_(1, chosen, 0.0)
+
+    def completions(self, tokenizer: Tokenizer) -> list[Completion]:
+        """What was drawn, in the order of the prompts."""
+        rows = zip(self.ids.tolist(), self.lengths.tolist(), self.logprobs, strict=True)
+        return [_completion(tokenizer, ids[:length], self.ends, float(logprob.sum())) for ids, length, logprob in rows]
 
     def _shaped(self, logits: torch.Tensor, input_ids: torch.Tensor) -> torch.Tensor:
         """The logits [B, V] to draw from."""
-        position = len(self.logprobs)
-        if self.first_not and position == 0:
+        if self.first_not and self.position == 0:
             logits = logits.index_fill(1, torch.tensor(self.first_not, device=logits.device), -torch.inf)
-        end_of_prompt = input_ids[:, [-1 - position]]  # stands in for padding, which nobody wrote and no penalty is for
+        end_of_prompt = input_ids[:, [-1 - self.position]]  # stands in for padding, which nobody wrote and no penalty is for
         return self.warpers(torch.where(input_ids == self.pad, end_of_prompt, input_ids), logits)
 
     def _choose(self, logits: torch.Tensor) -> torch.Tensor:
         """The token of each row, [B, 1]: the likeliest if greedy, else where the cumulative distribution passes the uniform."""
         if self.sampler.temperature == 0:
             return logits.argmax(dim=-1, keepdim=True)
-        cumulative = torch.softmax(logits, dim=-1).cumsum(-1)
-        uniforms = self.uniforms[:, len(self.logprobs), None].to(logits.device)
+        cumulative = (logits - logits.amax(1, keepdim=True)).exp_().cumsum(1)  # of what the probabilities are proportional to
+        uniforms = self.uniforms[self.rows, self.position, None].to(logits.device)
         return torch.searchsorted(cumulative, uniforms * cumulative[:, -1:], right=True).clamp(max=logits.shape[1] - 1)
 
 
@@ -183,7 +218,7 @@ def _warpers(sampler: Sampler) -> Any:
     found = hf.LogitsProcessorList()
     if sampler.repetition_penalty != 1:
         found.append(hf.RepetitionPenaltyLogitsProcessor(float(sampler.repetition_penalty)))
-    if sampler.temperature > 0:
+    if sampler.temperature not in (0, 1):
         found.append(hf.TemperatureLogitsWarper(float(sampler.temperature)))
     if sampler.top_k > 0:
         found.append(hf.TopKLogitsWarper(sampler.top_k))

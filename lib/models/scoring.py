@@ -1,4 +1,4 @@
-"""Log-probabilities of whole completions, under the policy (adapter on) and the reference (adapter off).
+"""Log-probabilities of completions, under the policy (adapter on) and the reference (adapter off).
 
 A plain forward pass of its own, independent of any trainer. What a reward makes of the numbers is `lib.rewards.objectives`."""
 
@@ -8,7 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
+from lib.models.reader import Reader, on_cpu, refuse_empty
 from lib.models.tokens import Model, padded
 
 POSITIONS = 512  # positions at a time whose logits become float32 log-probabilities
@@ -20,6 +22,20 @@ class SequenceScores(NamedTuple):
 
     logprob: np.ndarray
     entropy: np.ndarray
+
+
+class TokenScores(NamedTuple):
+    """Per token of N completions, [N, T] float64, with 0 after a completion's end: `logprob`, log p(y_t | x, y_<t), and `entropy`,
+    that of the next-token distribution, both in nats. `lengths` [N] says where the ends are."""
+
+    logprob: torch.Tensor
+    entropy: torch.Tensor
+    lengths: torch.Tensor
+
+    def sums(self) -> SequenceScores:
+        """What whole completions have."""
+        entropy = self.entropy.sum(1) / self.lengths.clamp(min=1)
+        return SequenceScores(self.logprob.detach().sum(1).numpy(), entropy.numpy())
 
 
 def micro_batches(lengths: Sequence[int], token_budget: int) -> list[list[int]]:
@@ -34,8 +50,9 @@ def micro_batches(lengths: Sequence[int], token_budget: int) -> list[list[int]]:
 
 
 @contextlib.contextmanager
-def scoring_mode(model: Model, reference: bool) -> Iterator[None]:
-    """Inside: evaluation mode, no gradients, real logits from Unsloth, and the adapter off for `reference`. Restored after."""
+def scoring_mode(model: Model, reference: bool, gradient: bool = False) -> Iterator[None]:
+    """Inside: evaluation mode, real logits from Unsloth, gradients only if asked for, and the adapter off for `reference`. Restored
+    after."""
     from accelerate.utils import patch_environment  # by now Unsloth is there, which must come before
 
     if reference and not hasattr(model, "disable_adapter"):
@@ -43,7 +60,7 @@ def scoring_mode(model: Model, reference: bool) -> Iterator[None]:
     training, adapter = model.training, model.disable_adapter() if reference else contextlib.nullcontext()
     try:
         model.eval()
-        with torch.no_grad(), adapter, patch_environment(UNSLOTH_RETURN_HIDDEN_STATES=0):
+        with torch.set_grad_enabled(gradient), adapter, patch_environment(UNSLOTH_RETURN_HIDDEN_STATES=0):
             yield
     finally:
         model.train(training)
@@ -58,58 +75,82 @@ def sequence_scores(
     temperature: float = 1.0,
     token_budget: int = 16_384,
 ) -> SequenceScores:
-    """log p(y|x) of N completions: S = Σ_t log p(y_t | x, y_<t), over every token of `completion_ids`, EOS included. Token ids come
-    without padding; logits are divided by `temperature`. The same arguments lead to the same micro-batches, so that policy and
-    reference are equal to the last bit when the adapter changes nothing. Raises ValueError for an empty prompt, which has no logits
-    for the first token."""
-    if any(len(prompt) == 0 for prompt in prompt_ids):
-        raise ValueError("A prompt is empty: give every prompt at least one token, such as BOS.")
-    rows = [[*prompt, *completion] for prompt, completion in zip(prompt_ids, completion_ids, strict=True)]
-    scores = SequenceScores(np.zeros(len(rows)), np.zeros(len(rows)))
-    with scoring_mode(model, reference):
-        for batch in micro_batches([len(row) for row in rows], token_budget):
-            starts = [len(prompt_ids[i]) for i in batch]
-            found = _score(model, [rows[i] for i in batch], starts, pad_token_id, temperature)
-            scores.logprob[batch], scores.entropy[batch] = found
-    return scores
+    """log p(y|x) of N completions: S = Σ_t log p(y_t | x, y_<t), over every token of `completion_ids`, EOS included: the sums of
+    `token_scores`, which takes the same arguments."""
+    return token_scores(model, prompt_ids, completion_ids, pad_token_id, reference, temperature, token_budget).sums()
 
 
-def _logits(model: Model, ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-    """The logits [B, L, V] in the model's own type: from inside PEFT's wrapper, which a trainer makes cast them all to float32."""
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
-    device = next(inner.parameters()).device
-    return inner(input_ids=ids.to(device), attention_mask=attention_mask.to(device), use_cache=False).logits
+def token_scores(
+    model: Model,
+    prompt_ids: Sequence[Sequence[int]],
+    completion_ids: Sequence[Sequence[int]],
+    pad_token_id: int,
+    reference: bool = False,
+    temperature: float = 1.0,
+    token_budget: int = 16_384,
+    gradient: bool = False,
+) -> TokenScores:
+    """log p(y_t | x, y_<t) of every token of N completions. Token ids come without padding; logits are divided by `temperature`.
+    The same arguments lead to the same micro-batches, so that policy and reference are equal to the last bit when the adapter
+    changes nothing. With `gradient` the log-probabilities can be differentiated, and all micro-batches are held until then. Raises
+    ValueError for an empty prompt, which has no logits for the first token."""
+    refuse_empty(prompt_ids)
+    sizes = [len(completion) for completion in completion_ids]
+    passes, read = _read_whole, [len(prompt) + size for prompt, size in zip(prompt_ids, sizes, strict=True)]
+    if on_cpu(model):
+        passes, read = _read_once, sizes
+    logprobs: list[torch.Tensor] = [torch.empty(0)] * len(sizes)
+    entropies = list(logprobs)
+    with scoring_mode(model, reference, gradient):
+        for batch in micro_batches(read, token_budget):
+            prompts, completions = [prompt_ids[i] for i in batch], [completion_ids[i] for i in batch]
+            logits, at = passes(model, prompts, completions, pad_token_id)
+            targets = torch.tensor([token for completion in completions for token in completion], dtype=torch.long)
+            found = (values.split([sizes[i] for i in batch]) for values in _at(logits, at, targets, temperature))
+            for i, logprob, entropy in zip(batch, *found, strict=True):
+                logprobs[i], entropies[i] = logprob, entropy
+    logprob, entropy = (pad_sequence(values, batch_first=True) for values in (logprobs, entropies))
+    return TokenScores(logprob, entropy, torch.tensor(sizes))
 
 
 def token_logprobs(model: Model, prompt: Sequence[int], completion: Sequence[int], reference: bool = False) -> np.ndarray:
     """log p(y_t | x, y_<t) of each token of one completion in nats, [T]; their sum is that of `sequence_scores`."""
-    with scoring_mode(model, reference):
-        logprobs, _, _ = _token_scores(model, [[*prompt, *completion]], [len(prompt)], 0, 1.0)
-    return logprobs[0, len(prompt) - 1 :].numpy()
+    return token_scores(model, [prompt], [completion], 0, reference).logprob[0].numpy()
 
 
-def _score(
-    model: Model, rows: list[list[int]], starts: list[int], pad_token_id: int, temperature: float
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """(log-probabilities, mean entropies), [B] each, of one micro-batch, whose completions begin at `starts`."""
-    token_log_probs, token_entropies, is_completion = _token_scores(model, rows, starts, pad_token_id, temperature)
-    return token_log_probs.sum(1), token_entropies.sum(1) / is_completion.sum(1).clamp(min=1)
+Logits = tuple[torch.Tensor, tuple[torch.Tensor, ...]]  # [B, L, V], and where in [B, L] the completions' tokens are predicted
 
 
-def _token_scores(
-    model: Model, rows: list[list[int]], starts: list[int], pad_token_id: int, temperature: float
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """(log-probabilities, entropies, which positions are a completion's), [B, L − 1] each; the first two are 0 elsewhere."""
-    ids, attention_mask = padded(rows, pad_token_id, "right")
-    started = torch.arange(ids.shape[1]) >= torch.tensor(starts)[:, None]
-    is_completion = (started & attention_mask.bool())[:, 1:]
-    logits = _logits(model, ids, attention_mask)[:, :-1]
-    token_log_probs, token_entropies = torch.zeros(2, *is_completion.shape, dtype=torch.float64)
-    scored, columns = is_completion.nonzero(as_tuple=True)
-    for part in torch.arange(len(scored)).split(POSITIONS):  # only completion positions ever become float32
-        at = scored[part], columns[part]
-        log_probs = torch.log_softmax(logits[at].float() / temperature, dim=-1)
-        targets = ids[:, 1:][at][:, None].to(logits.device)
-        token_log_probs[at] = log_probs.gather(-1, targets).squeeze(-1).cpu().double()
-        token_entropies[at] = -(log_probs.exp() * log_probs).nansum(-1).cpu().double()
-    return token_log_probs, token_entropies, is_completion
+def _read_once(model: Model, prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]], pad: int) -> Logits:
+    """Logits in the model's own type; a prompt that several completions share is read once."""
+    ids, mask = padded(completions, pad, "right")
+    reader = Reader(model, prompts, pad)
+    logits = reader.logits[:, None]
+    if ids.shape[1] > 1:  # nothing is asked after the last token
+        logits = torch.cat([logits, reader.read(ids[:, :-1], mask[:, :-1])], dim=1)
+    return logits, mask.nonzero(as_tuple=True)
+
+
+def _read_whole(model: Model, prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]], pad: int) -> Logits:
+    """Logits in the model's own type of whole rows, [B, L − 1, V]: from inside PEFT's wrapper, which a trainer makes cast them all
+    to float32."""
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    device = next(inner.parameters()).device
+    ids, mask = padded([[*prompt, *completion] for prompt, completion in zip(prompts, completions, strict=True)], pad, "right")
+    logits = inner(input_ids=ids.to(device), attention_mask=mask.to(device), use_cache=False).logits[:, :-1]
+    started = torch.arange(ids.shape[1]) >= torch.tensor([len(prompt) for prompt in prompts])[:, None]
+    return logits, (started & mask.bool())[:, 1:].nonzero(as_tuple=True)
+
+
+def _at(logits: torch.Tensor, at: tuple[torch.Tensor, ...], targets: torch.Tensor, temperature: float) -> list[torch.Tensor]:
+    """(log-probabilities of the M targets, entropies), [M] float64 each, at the places `at`; only these ever become float32."""
+    logprobs, entropies = [torch.zeros(0, dtype=torch.float64)], [torch.zeros(0, dtype=torch.float64)]
+    rows = (at[0] * logits.shape[1] + at[1]).to(logits.device)
+    for part in torch.arange(len(targets)).split(POSITIONS) if len(targets) else ():
+        chosen = logits.flatten(0, 1).index_select(0, rows[part]).float()
+        log_probs = torch.log_softmax(chosen if temperature == 1 else chosen / temperature, dim=-1)
+        target = targets[part].to(logits.device)[:, None]
+        logprobs.append(log_probs.gather(-1, target).squeeze(-1).cpu().double())
+        with torch.no_grad():
+            entropies.append(-(log_probs.exp() * log_probs).nansum(-1).cpu().double())
+    return [torch.cat(logprobs), torch.cat(entropies)]

@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import torch
 
-from lib.models import tokens
-from lib.models.scoring import sequence_scores
+from lib.models import scoring, tokens
+from lib.models.reader import on_cpu
 from lib.rewards import objectives, verifier
 from lib.rewards.objectives import RewardInputs
 from lib.storage.errors import UsageError
@@ -40,6 +41,7 @@ class RewardFunction:
         self.end_ids = tokens.eos_token_ids(model, tokenizer)
         self.last_row: dict[str, float] = {}  # the step's means
         self.phase = "generation"  # then `likelihood`, then `loss`: what the step is at
+        self.kept: tuple[dict[tuple[int, ...], int], scoring.TokenScores] | None = None  # log π of a step, for its loss
 
     def __call__(
         self, prompts: list[Any], completions: list[Any], completion_ids: list[list[int]], **given: Any
@@ -65,9 +67,14 @@ class RewardFunction:
 
     def _inputs(self, batch: Batch) -> tuple[RewardInputs, np.ndarray]:
         """What the reward sees of a batch, and the policy's mean token entropy on each completion, [N]."""
-        asked = tokens.prompt_ids(self.tokenizer, batch.prompts), batch.ids, self.tokenizer.pad_token_id
-        how = self.config.temperature, self.config.token_budget
-        policy, reference = (sequence_scores(self.model, *asked, adapter_off, *how) for adapter_off in (False, True))
+        prompts = tokens.prompt_ids(self.tokenizer, batch.prompts)
+        reference = self._score(prompts, batch.ids, reference=True).sums()
+        differentiated = on_cpu(self.model) and self.config.micro_batch == self.config.completions_per_step
+        self.phase = "loss" if differentiated else "likelihood"
+        scores = self._score(prompts, batch.ids, gradient=differentiated)
+        if differentiated:
+            self.kept = {(*p, *ids): i for i, (p, ids) in enumerate(zip(prompts, batch.ids, strict=True))}, scores
+        policy = scores.sums()
         inputs = RewardInputs(
             task_reward=np.array([float(v.correct) for v in batch.verdicts]),
             reference_logprob=reference.logprob,
@@ -78,6 +85,20 @@ class RewardFunction:
             extra={name: of(batch.texts, batch.golds) for name, of in self.objective.definition.signals.items()},
         )
         return inputs, policy.entropy
+
+    def _score(
+        self, prompts: list[list[int]], ids: list[list[int]], reference: bool = False, gradient: bool = False
+    ) -> scoring.TokenScores:
+        how = reference, self.config.temperature, self.config.token_budget, gradient
+        return scoring.token_scores(self.model, prompts, ids, self.tokenizer.pad_token_id, *how)
+
+    def policy_of(self, prompts: list[list[int]], ids: list[list[int]]) -> scoring.TokenScores:
+        """log π of completions of the step, with gradients: what the reward has read where one pass holds the whole step."""
+        if self.kept is None:
+            return self._score(prompts, ids, gradient=True)
+        (places, scores), self.kept = self.kept, None
+        rows = torch.tensor([places[(*prompt, *one)] for prompt, one in zip(prompts, ids, strict=True)])
+        return scoring.TokenScores(*(values[rows] for values in scores))
 
     def _row(self, batch: Batch, inputs: RewardInputs, entropy: np.ndarray, rewards: np.ndarray) -> dict[str, float]:
         """The means of a step; log-probabilities and KL in nats per completion, entropy in nats per token, lengths in tokens."""

@@ -70,7 +70,7 @@ def _fields(config: TrainConfig, output_dir: Path) -> dict[str, object]:
 def build(record: Record, config: TrainConfig, model: tokens.Model, tokenizer: tokens.Tokenizer, rows: Any) -> Any:
     """TRL's GRPO trainer for a run: exact RLOO with the kit's reward, writing into the run's folder."""
     reward = RewardFunction(config, record, model, tokenizer)
-    trainer: Any = trl.GRPOTrainer(
+    trainer: Any = _trainer_class()(
         model=model,
         reward_funcs=[reward],
         args=grpo_config(config, record.folder / "checkpoints"),
@@ -81,13 +81,22 @@ def build(record: Record, config: TrainConfig, model: tokens.Model, tokenizer: t
     trainer._get_train_sampler = lambda *_: ByStep(trainer)
     if config.fixed_length:
         go_on_after_eos(trainer)
-    if config.generation_batch and not trainer.use_vllm:
+    if config.generation_batch and type(trainer) is trl.GRPOTrainer and not trainer.use_vllm:
         generate_in_parts(trainer, config.generated_at_once)
     for parameter in model.parameters():
         if parameter.requires_grad:  # TRL makes them bfloat16, which is too coarse for AdamW's small updates
             parameter.data = parameter.data.float()
     trainer.remove_callback(PrinterCallback)
     return trainer
+
+
+def _trainer_class() -> type:
+    """TRL's class, which on a GPU is what Unsloth made of it."""
+    if loading.gpu_is_there():
+        return trl.GRPOTrainer
+    from lib.training.cpu import CpuTrainer
+
+    return CpuTrainer
 
 
 def go_on_after_eos(trainer: Any) -> None:

@@ -57,9 +57,10 @@ model = loading.add_adapter(model.bfloat16(), 4, 8, 0, backend="plain")
 model = Accelerator(mixed_precision="bf16", cpu=True).prepare_model(model)  # what a trainer does with bf16
 ids = torch.tensor([[1, 5, 6, 7]])
 wrapped = model(input_ids=ids).logits
-ours = scoring._logits(model, ids, torch.ones_like(ids))
 assert wrapped.dtype == torch.float32, f"the trap is gone: {wrapped.dtype}"
-assert ours.dtype == torch.bfloat16, ours.dtype
+for passes in (scoring._read_once, scoring._read_whole):
+    ours, _ = passes(model, [[1, 5]], [[6, 7]], 0)
+    assert ours.dtype == torch.bfloat16, ours.dtype
 """
 
 

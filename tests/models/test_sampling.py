@@ -64,6 +64,27 @@ def test_a_sample_does_not_depend_on_the_other_prompts(base):
     assert [c.ids for c in alone] == [among[1].ids, among[4].ids] and alone[0].ids != alone[1].ids
 
 
+def test_a_gpus_way_draws_the_same(policy, monkeypatch):
+    """Inside transformers' `generate`, with the adapter beside its base, all rows to the end: the same completions."""
+    model, tokenizer = policy
+    weights = [p for n, p in model.named_parameters() if "lora_B" in n]
+    prompts, found = [prompt for prompt in _prompts(tokenizer) for _ in range(4)], []
+    try:
+        for weight in weights:
+            torch.nn.init.constant_(weight, 0.01)
+        for here in (True, False):
+            monkeypatch.setattr(sampling, "on_cpu", lambda model, here=here: here)
+            found.append(sample(model, tokenizer, prompts, Sampler(temperature=0.8, top_k=9)))
+        scores = scoring.sequence_scores(model, prompts, [c.ids for c in found[0]], tokenizer.pad_token_id)
+    finally:
+        for weight in weights:
+            torch.nn.init.zeros_(weight)
+    own, other = found
+    assert [(c.ids, c.text, c.truncated) for c in own] == [(c.ids, c.text, c.truncated) for c in other]
+    np.testing.assert_allclose([c.logprob for c in own], [c.logprob for c in other], atol=1e-4)
+    np.testing.assert_allclose([c.logprob for c in own], scores.logprob, atol=1e-4)  # merged for sampling, not for scoring
+
+
 def test_seeds_are_of_the_prompt_and_its_count_alone():
     first, second = sampling.sample_seeds([[1, 2], [1, 2]], 0)
     assert sampling.sample_seeds([[1], [1, 2], [3], [1, 2]], 0)[1::2] == [first, second]
@@ -80,12 +101,16 @@ def test_the_log_probability_is_the_models_own_at_temperature_1(base, how):
 
 
 class FixedLogits(torch.nn.Module):
-    """A model whose next token always has the same logits, for whatever came before: `generate` as a plain loop."""
+    """A model whose next token always has the same logits, for whatever came before; `generate` is a plain loop."""
 
     def __init__(self, logits):
         super().__init__()
         self.logits = torch.nn.Parameter(torch.tensor(logits))
         self.generation_config = types.SimpleNamespace(eos_token_id=0)
+
+    def forward(self, input_ids, past_key_values, **_):
+        cache = types.SimpleNamespace(batch_select_indices=lambda rows: None)
+        return types.SimpleNamespace(logits=self.logits.expand(*input_ids.shape, -1), past_key_values=cache)
 
     def generate(self, input_ids, attention_mask, generation_config, logits_processor):
         for _ in range(generation_config.max_new_tokens):
@@ -106,6 +131,7 @@ class Letters:
 LOGITS = [np.log(p) for p in (0.1, 0.4, 0.3, 0.15, 0.05)]
 
 
+@pytest.mark.parametrize("here", [True, False], ids=["cpu", "gpu"])
 @pytest.mark.parametrize(
     ("how", "expected"),
     [
@@ -118,10 +144,11 @@ LOGITS = [np.log(p) for p in (0.1, 0.4, 0.3, 0.15, 0.05)]
         (Sampler(temperature=0), [0, 1, 0, 0, 0]),
     ],
 )
-def test_shares_by_hand(how, expected):
+def test_shares_by_hand(how, expected, here, monkeypatch):
     """10,000 first tokens against the distribution that a person can sum, within five standard errors."""
     import dataclasses
 
+    monkeypatch.setattr(sampling, "on_cpu", lambda model: here)
     count, expected = 10_000, np.array(expected) / np.sum(expected)
     how = dataclasses.replace(how, max_tokens=1, batch_size=count)
     drawn = sample(FixedLogits(LOGITS), Letters(), [[1]] * count, how)
@@ -242,7 +269,7 @@ def test_training_mode_is_restored(base):
     model.train()
     sample(model, tokenizer, _prompts(tokenizer, 1), Sampler(max_tokens=2))
     assert model.training
-    with pytest.raises(RuntimeError):  # an empty prompt, inside generation
+    with pytest.raises(ValueError, match="A prompt is empty"):  # inside generation
         sample(model, tokenizer, [[]], Sampler(max_tokens=2))
     assert model.training
     model.eval()

@@ -7,9 +7,17 @@ import numpy as np
 import pytest
 import torch
 
-from lib.models.scoring import micro_batches, scoring_mode, sequence_scores
+from lib.models import scoring
+from lib.models.scoring import micro_batches, scoring_mode, sequence_scores, token_scores
 
 PAD = 0
+
+
+@pytest.fixture(autouse=True, params=[True, False], ids=["once", "whole"])
+def on_cpu(request, monkeypatch):
+    """Every test with both kinds of passes: a shared prompt read once, as on a CPU, and whole rows, as on a GPU."""
+    monkeypatch.setattr(scoring, "on_cpu", lambda model: request.param)
+    return request.param
 
 
 class FixedLogits(torch.nn.Module):
@@ -20,10 +28,11 @@ class FixedLogits(torch.nn.Module):
         self.logits = torch.nn.Parameter(torch.log(torch.tensor([1e-30, 0.5, 0.25, 0.25])))
         self.calls = []
 
-    def forward(self, input_ids, attention_mask, use_cache):
-        assert not use_cache  # a cache would only take memory
+    def forward(self, input_ids, attention_mask, use_cache, position_ids=None, past_key_values=None, logits_to_keep=0):
+        assert use_cache == (position_ids is not None)  # for whole rows a cache would only take memory
         self.calls.append(tuple(input_ids.shape))
-        return SimpleNamespace(logits=self.logits.expand(*input_ids.shape, -1))
+        cache = SimpleNamespace(batch_select_indices=lambda rows: None)
+        return SimpleNamespace(logits=self.logits.expand(*input_ids.shape, -1), past_key_values=cache)
 
 
 def test_sums_by_hand():
@@ -50,14 +59,15 @@ def test_completion_tokens_that_equal_the_padding_token_still_count():
     np.testing.assert_allclose(scores.logprob, [np.log(1e-30), 3 * np.log(0.5)], rtol=1e-5)
 
 
-def test_micro_batches_keep_to_the_budget_and_lose_nothing():
+def test_micro_batches_keep_to_the_budget_and_lose_nothing(on_cpu):
     lengths = [5, 40, 7, 7, 39, 90]
     batches = micro_batches(lengths, 80)
     assert sorted(i for batch in batches for i in batch) == list(range(6))
     assert batches == [[5], [1, 4], [2, 3, 0]]
     fake = FixedLogits()
     sequence_scores(fake, [[1]] * 6, [[1] * (n - 1) for n in lengths], PAD, token_budget=80)
-    assert fake.calls == [(1, 90), (2, 40), (3, 7)]
+    once = [(1, 1), (1, 88), (1, 1), (2, 38), (1, 1), (3, 5)]  # prompt, then all that predicts something
+    assert fake.calls == (once if on_cpu else [(1, 90), (2, 40), (3, 7)])
 
 
 def test_modes_and_flags_are_restored_when_the_model_raises(monkeypatch):
@@ -92,6 +102,38 @@ def test_padding_and_batching_change_nothing(base):
     np.testing.assert_allclose(together.logprob, apart.logprob, atol=1e-3, rtol=1e-5)
     np.testing.assert_allclose(together.entropy, apart.entropy, atol=1e-4)
     np.testing.assert_array_equal(apart.logprob, alone)
+
+
+def test_a_prompt_read_once_for_its_group_scores_as_whole_rows_do(base, monkeypatch):
+    """Two prompts of different length, with completions of 1 to 30 tokens, in several micro-batches: per token to 1e-5 nats."""
+    model, tokenizer = base
+    (short, long, *_), (one, worked, *_) = _pairs(tokenizer)
+    prompts, completions = [short, short, long, long, short], [one, worked, worked, worked[:9], worked[:1]]
+    found = []
+    for once in (True, False):
+        monkeypatch.setattr(scoring, "on_cpu", lambda model, once=once: once)
+        found.append(token_scores(model, prompts, completions, tokenizer.pad_token_id, token_budget=100))
+    for read_once, whole in zip(*found):
+        torch.testing.assert_close(read_once, whole, atol=1e-5, rtol=1e-5)
+    assert found[0].lengths.tolist() == list(map(len, completions))
+    assert all((row[len(ids) :] == 0).all() for row, ids in zip(found[0].logprob, completions))
+
+
+def test_gradients_are_those_of_the_librarys_loss(policy):
+    """d/dθ of a sum over tokens with weights, against transformers' cross-entropy of whole rows."""
+    model, tokenizer = policy
+    prompts, completions = _pairs(tokenizer)
+    prompts, completions = prompts[:2] * 2, [completions[0], completions[1], completions[1], completions[0]]
+    weights = [p for n, p in model.named_parameters() if "lora_B" in n]
+    scores = token_scores(model, prompts, completions, tokenizer.pad_token_id, token_budget=80, gradient=True)
+    factor = torch.arange(1, 5, dtype=torch.float64)[:, None]
+    ours = torch.autograd.grad((scores.logprob * factor).sum(), weights)
+    loss = 0.0
+    for i, (prompt, completion) in enumerate(zip(prompts, completions)):
+        labels = torch.tensor([[-100] * len(prompt) + completion])
+        loss = loss - (i + 1) * len(completion) * model(input_ids=torch.tensor([prompt + completion]), labels=labels).loss
+    for mine, theirs in zip(ours, torch.autograd.grad(loss, weights)):
+        torch.testing.assert_close(mine, theirs, atol=1e-5 * theirs.abs().max().item(), rtol=1e-4)
 
 
 def test_the_loss_of_the_library_agrees(base):
