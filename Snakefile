@@ -5,6 +5,7 @@ import json
 
 from lib import profiles
 from lib.models import tiny
+from lib.reports import optima
 from lib.rewards import verifier
 from lib.storage import folders
 
@@ -18,7 +19,7 @@ GPU = int(PROFILE.needs_gpu)
 # Threads are fixed, so that results do not depend on how many cores there are.
 THREADS = 4 if GPU else 1
 JOB = (
-    "OMP_NUM_THREADS={threads} TQDM_MININTERVAL=10 PYDEVD_DISABLE_FILE_VALIDATION=1 "
+    "OMP_NUM_THREADS={threads} TQDM_MININTERVAL=60 PYDEVD_DISABLE_FILE_VALIDATION=1 "
     "exec python -m lib.reproduce job {input[0]:q} {output[0]:q} {params.set:q}"
 )
 
@@ -39,6 +40,9 @@ def has_forecast(base):
     return evaluation.samples_from_p() and evaluation.samples > 1
 
 
+HAS_OPTIMUM = not PROFILE.compares_rates and any(optima.runs_of(PROFILE, model) for model in PROFILE.models)
+
+
 wildcard_constraints:
     run="|".join(map(re.escape, RUNS)),
     base="|".join(map(re.escape, BASES)),
@@ -49,8 +53,9 @@ rule all:
     input:
         f"{FOLDER}/07_compare.ipynb",
         expand(f"{FOLDER}/{{name}}.ipynb", name=PROFILE.notebooks),
-        expand(f"{FOLDER}/{{base}}/08_sharpening_without_training.ipynb", base=filter(has_forecast, BASES)),
-        [f"{FOLDER}/09_audit.ipynb"] if all(map(has_forecast, BASES)) else [],
+        [f"{FOLDER}/{base}/08_sharpening_without_training.ipynb" for base in filter(has_forecast, BASES) if not PROFILE.compares_rates],
+        [f"{FOLDER}/10_own_optimum.ipynb"] if HAS_OPTIMUM else [],
+        [f"{FOLDER}/09_audit.ipynb"] if all(map(has_forecast, BASES)) and not PROFILE.compares_rates else [],
 
 
 rule notebook:
@@ -158,6 +163,24 @@ rule without_training:
         gpu=GPU,
     message:
         "sharpen {wildcards.base} without training"
+    shell:
+        JOB
+
+
+rule own_optimum:
+    input:
+        "notebooks/10_own_optimum.ipynb",
+        f"{FOLDER}/07_compare.ipynb",
+    output:
+        f"{FOLDER}/10_own_optimum.ipynb",
+    params:
+        set=parameters(),
+    threads: THREADS
+    resources:
+        mem_mb=MEMORY,
+        gpu=GPU,
+    message:
+        "distances of all runs to their optima"
     shell:
         JOB
 

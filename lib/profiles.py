@@ -43,7 +43,8 @@ class Line(Config):
 class Profile(Config):
     """A batch reproduction. `train` and `evaluate` are settings that all runs share, `by_model` what one model has instead.
     `evaluate.data` may be a list: then every model is evaluated on each, the first being the headline. `notebooks` are those that
-    need no run; `without_training` has parameters of notebook 08; `memory_mb` is what a job may take, for Snakemake."""
+    need no run; `without_training` has parameters of notebook 08; `memory_mb` is what a job may take, for Snakemake. A profile that
+    `compares_rates` is there to find learning rates: it has no forecast and no audit."""
 
     name: str
     title: str
@@ -55,6 +56,7 @@ class Profile(Config):
     notebooks: list[str] = []
     without_training: dict[Literal["alpha", "questions", "steps", "particles", "block"], PositiveFloat | PositiveInt] = {}
     memory_mb: PositiveInt = 1500
+    compares_rates: bool = False
 
     @model_validator(mode="after")
     def _can_be_carried_out(self) -> Self:

@@ -6,6 +6,7 @@ gone, and a second start waits for a first one that is still alive."""
 import io
 import json
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -21,21 +22,32 @@ LEADER = "KIT_REPRODUCE_PROCESS"  # the process id of the Snakemake that a job b
 def reproduce(profile: str, targets: list[str]) -> None:
     """Becomes the Snakemake process that brings a profile's results up to date, once no other one is at work here."""
     chosen = profiles.load(profile)
-    if chosen.needs_gpu and not {"-n", "--dry-run", "--dryrun"} & set(targets):
+    planned = {"-n", "--dry-run", "--dryrun"} & set(targets)
+    if chosen.needs_gpu and not planned:
         _examine(profile)
     cores = os.environ.get("JOBS") or os.cpu_count()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
     memory = max(memory, chosen.memory_mb)  # what a job may take is a guess, and must not keep it from starting
     command = ["snakemake", "--cores", str(cores), "--resources", f"mem_mb={memory}", "gpu=1"]
     command += ["--config", f"profile={profile}"]
-    command += ["--rerun-incomplete", "--nolock", "--rerun-triggers", "mtime", "params", "input", "--quiet=rules"]
+    command += ["--rerun-incomplete", "--nolock", "--rerun-triggers", "mtime", "params", "input"]
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")  # a trainer refuses to see more than one
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     os.environ[LEADER] = str(os.getpid())
     os.chdir(folders.ROOT)
     with files.lock(folders.HOME / "runs") as descriptor:
         os.set_inheritable(descriptor, True)  # Snakemake holds the lock from here on, also when `make` is killed
+        if not planned:
+            _show()
         os.execvp(command[0], [*command, *targets])
+
+
+def _show() -> None:
+    """Lets what this process writes from here on pass through `lib.progress`, which ends with the last of its writers."""
+    reader = subprocess.Popen([sys.executable, "-m", "lib.progress"], stdin=subprocess.PIPE, start_new_session=True)
+    assert reader.stdin is not None
+    for stream in (1, 2):
+        os.dup2(reader.stdin.fileno(), stream)
 
 
 def _examine(profile: str) -> None:

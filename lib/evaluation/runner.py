@@ -84,7 +84,8 @@ def run_subject(run: Path, config: EvalConfig) -> Subject:
         raise UsageError(f"{run.name} was trained on {config.data}: evaluate it on another file, or set on_training_data to true.")
     numbers = {name: objective[name] for name in ("alpha", "beta_inv", "normalization", "length_exponent")}
     about = {"objective": objective["name"], **numbers, "fixed_length": settings.get("fixed_length", False)}
-    about |= {"seed": settings["seed"], "checkpoint": "last", "trained_with": trained["verifier"]}
+    about |= {"learning_rate": settings["learning_rate"], "seed": settings["seed"]}
+    about |= {"checkpoint": "last", "trained_with": trained["verifier"]}
     source = sources.resolve(settings["model"], trained["model"]["revision"])
     return Subject(source, settings["load_in_4bit"], run / "adapter", about)
 

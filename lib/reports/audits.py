@@ -20,7 +20,7 @@ from lib.storage import files, folders
 from lib.storage.errors import UsageError
 from lib.training import train
 
-ABOUT = ("model", "objective", "alpha", "beta_inv", "normalization", "length_exponent", "seed")
+ABOUT = ("model", "objective", "alpha", "beta_inv", "normalization", "length_exponent", "learning_rate", "seed")
 
 
 def pair_of_run(profile: Profile, run: str) -> pairs.Pair:
@@ -56,8 +56,7 @@ def collect(profile: Profile) -> bool:
         numbers = about["settings"] | about["objective"] | {"objective": about["objective"]["name"]}
         found = decomposition.audit(sampled, greedy=greedy)
         rows.append({"run": run, **{name: numbers[name] for name in ABOUT}, **found.row()})
-    with files.atomic(folders.results_folder(profile.name) / "audit.csv") as path:
-        pd.DataFrame(rows).to_csv(path, index=False, float_format="%.6g")
+    files.write_table(folders.results_folder(profile.name) / "audit.csv", pd.DataFrame(rows))
     return True
 
 
@@ -66,9 +65,10 @@ def load(profile: str) -> pd.DataFrame:
     path = folders.results_folder(profile) / "audit.csv"
     if not path.exists():
         raise UsageError(f"There are no audits of the profile {profile!r}: run `make reproduce PROFILE={profile}` first.")
-    table = pd.read_csv(path, keep_default_na=True).assign(refusal=lambda t: t["refusal"].fillna(""))
-    table["label"] = [results.label(row) for row in table.to_dict("records")]
-    return table.assign(name=table["model"] + ", " + table["label"])
+    table = results.labelled(pd.read_csv(path).assign(refusal=lambda t: t["refusal"].fillna("")))
+    table["name"] = table["model"] + ", " + table["label"]
+    several = table.groupby("name")["seed"].transform("nunique") > 1
+    return table.assign(name=table["name"].where(~several, table["name"] + ", seed " + table["seed"].astype(str)))
 
 
 def of_models(base: str, trained: str, config: EvalConfig, load_in_4bit: bool = True) -> tuple[pd.DataFrame, Audit]:

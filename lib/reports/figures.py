@@ -186,6 +186,41 @@ def by_tokens(ax: Axes, methods: pd.DataFrame, trained: pd.DataFrame) -> Axes:
     return ax
 
 
+def approach(ax: Axes, steps: pd.DataFrame, optima: pd.DataFrame) -> Axes:
+    """S_p of training samples by step of `sharpen` (a line per model and label), and of `task` for comparison, thin; the optimum of
+    each model dashed. `optima` is `optimum.csv`."""
+    for rank, (model, best) in enumerate(optima[optima["objective"] == "sharpen"].groupby("model", sort=False)):
+        for objective, width in (("sharpen", 1.8), ("task", 0.8)):
+            mean = steps[(steps["model"] == model) & (steps["objective"] == objective)].groupby("step")["reference_logprob"].mean()
+            look = style(objective, rank) | {"markevery": max(1, len(mean) // 8), "linewidth": width}
+            if len(mean):
+                ax.plot(mean.index, smooth(mean), label=f"{model}, {objective}", **look)
+        ax.axhline(best["optimum"].mean(), color=style("sharpen", rank)["color"], linestyle="--", linewidth=1)
+    ax.set(xlabel="training step (updates; running mean of 5)", ylabel="S_p (nats per completion)")
+    return ax
+
+
+def ways(ax: Axes, rows: pd.DataFrame) -> Axes:
+    """How much of the way to its optimum each run has gone, with its 95% interval over questions; a line of the axes per model and
+    label, its seeds close together. The title names the least."""
+    names = rows["model"] + ", " + rows["label"]
+    places = {name: place for place, name in enumerate(dict.fromkeys(names))}
+    looks = styles(zip(rows["objective"], names))
+    for name, seeds in rows.groupby(names, sort=False):
+        look = looks[seeds["objective"].iloc[0], name] | {"linestyle": "none", "markersize": 7}
+        apart = np.linspace(-0.2, 0.2, len(seeds)) if len(seeds) > 1 else np.zeros(1)
+        way, low, high = (100 * seeds[f"way{end}"] for end in ("", "_low", "_high"))
+        ax.errorbar(way, places[name] + apart, xerr=[way - low, high - way], capsize=3, **look)
+    ax.axvline(95, color="black", linewidth=0.8, linestyle=":")
+    ax.set_yticks(range(len(places)), list(places))
+    ax.invert_yaxis()
+    least = rows.loc[rows["way"].idxmin()]
+    arrived = f"{(rows['way'] >= 0.95).sum()} of {len(rows)} runs have 95% of the way to their optimum behind them;"
+    ax.set_title(f"{arrived}\nthe least, {100 * least['way']:.0f}%, has {least['model']}, {least['label']}")
+    ax.set(xlabel="way from the base to the optimum (%)", xlim=(min(0.0, 100 * rows["way_low"].min()) - 2, 104))
+    return ax
+
+
 def shares(ax: Axes, rows: pd.DataFrame) -> Axes:
     """A bar per audit: which share of KL(π‖p) each part has, as far as it is not refused, and KL itself in nats."""
     rows = rows.assign(share_within_reach=rows["share_selection"] - rows["share_beyond_reach"].fillna(0.0))

@@ -1,15 +1,17 @@
 """A profile's results: the tables `data/results/<profile>/` that figures and the README are made from.
 
-`summary.csv` has a row per run and per base, `steps.csv` a row per run and training step, `differences.csv` a row per comparison,
-paired by question. What was measured differently is not compared."""
+`summary.csv` has a row per run and per base, `labels.csv` one per objective with all of its seeds, `steps.csv` one per run and
+training step, `differences.csv` one per comparison, paired by question. What was measured differently is not compared."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from lib.evaluation import fingerprints, metrics, runner, statistics
+from lib.evaluation import fingerprints, runner, statistics
+from lib.evaluation.metrics import METRICS
 from lib.profiles import Profile
 from lib.reports import markdown as tables
 from lib.rewards.objectives import OBJECTIVES, Objective
@@ -23,9 +25,9 @@ DIFFERENCE_COLUMNS = ["model", "data_set", "label", "before", "after", *statisti
 NOT_IN_TABLES = ["config", "validation", "step", "revision", "left_out", "verifier", "trained_with", "tables", "environment"]
 
 
-def collect(profile: Profile) -> bool:
-    """Writes a profile's tables from its run folders; False, with a message, if not every run is evaluated yet. Raises UsageError,
-    and writes nothing, if they were not all evaluated in the same way."""
+def evaluations(profile: Profile) -> pd.DataFrame | None:
+    """The results of a profile's runs and bases in their folders, a row each with its `label` and the `path` of its file; None,
+    with a message, if not every one is evaluated yet. Raises UsageError if they were not all evaluated in the same way."""
     models = {folders.base_name(model): model for model in profile.models}
     models |= {name: row["model"] for name, row in profile.rows.items()}
     folder = {name: folders.run_folder(profile.name, name) for name in models}
@@ -33,22 +35,29 @@ def collect(profile: Profile) -> bool:
     last = [folder[name] / "evaluations" / f"{config.stem}.json" for name, config in asked]
     if missing := [path.parents[1].name for path in last if not path.exists()]:
         print(f"{len(missing)} of {len(last)} evaluations of {profile.name} are not there yet ({missing[0]}, …).")
-        return False
+        return None
     best = [path for path in (one.with_name(f"{one.stem}-best.json") for one in last) if path.exists()]
     summary = pd.DataFrame([runner.read(path) for path in last + best]).drop(columns=NOT_IN_TABLES, errors="ignore")
     names = [path.parents[1].name for path in last] + [f"{path.parents[1].name}-best" for path in best]
     summary = summary.assign(run=names, path=last + best)
     _refuse_unlike(summary)
-    runs = {name: folder[name] for name in profile.rows}
+    return labelled(summary)
+
+
+def collect(profile: Profile) -> bool:
+    """Writes a profile's tables from its run folders, and nothing, returning False, where `evaluations` has none."""
+    summary = evaluations(profile)
+    if summary is None:
+        return False
+    runs = {name: folders.run_folder(profile.name, name) for name in profile.rows}
     for path in runs.values():
         record.check(path, "environment.json", "metrics.jsonl")
     steps = [pd.DataFrame(files.read_lines(path / "metrics.jsonl")).assign(run=name) for name, path in runs.items()]
-    tables = {"steps": pd.concat(steps)[["run", *STEP_COLUMNS]], "differences": _differences(_labelled(summary))}
-    tables["summary"] = summary.drop(columns="path")
+    tables = {"steps": pd.concat(steps)[["run", *STEP_COLUMNS]], "differences": _differences(summary)}
+    tables |= {"summary": summary.drop(columns=["path", "label"]), "labels": _by_label(summary)}
     results = folders.results_folder(profile.name)
     for name, table in tables.items():
-        with files.atomic(results / f"{name}.csv") as path:
-            table.to_csv(path, index=False, float_format="%.6g")
+        files.write_table(results / f"{name}.csv", table)
     segments = [segment for path in runs.values() for segment in files.read_json(path / "environment.json")]
     known = [{name: value for name, value in segment.items() if name != "first_step"} for segment in segments]
     files.write_json(results / "environment.json", known[0] | {"the_same_for_all_runs": all(one == known[0] for one in known)})
@@ -74,6 +83,24 @@ def _differences(summary: pd.DataFrame) -> pd.DataFrame:
             if len(best):
                 rows.append([model, data, name, "last", "best", *difference(last[best.index], best)])
     return pd.DataFrame(rows, columns=DIFFERENCE_COLUMNS)
+
+
+def _by_label(summary: pd.DataFrame) -> pd.DataFrame:
+    """A row per model, data set and label: the mean over its seeds of every metric, and of sampled accuracy the 95% interval (of
+    questions and seeds, `statistics.two_level`; of questions alone with one seed), the lowest and the highest seed."""
+    rows = []
+    last = summary[summary["checkpoint"] != "best"]
+    for (model, data, name), seeds in last.groupby(["model", "data_set", "label"], sort=False):
+        found = np.array([_by_question(path) for path in seeds["path"]])
+        ends = statistics.two_level(found)[0] if len(found) > 1 else statistics.estimate(found[0], rate=True)
+        accuracy = dict(zip(("accuracy_sampled", "accuracy_sampled_low", "accuracy_sampled_high"), ends, strict=True))
+        accuracy |= {"lowest_seed": found.mean(axis=1).min(), "highest_seed": found.mean(axis=1).max()}
+        shown = [column for metric in METRICS.values() for column in metric.columns(int(seeds["samples"].max()))]
+        means = seeds[[one for one in shown if one in seeds]].mean()
+        about = {"model": model, "data_set": data, "objective": seeds["objective"].iloc[0], "label": name, "seeds": len(seeds)}
+        about |= {one: seeds[one].iloc[0] for one in ("learning_rate", "problems", "samples") if one in seeds}
+        rows.append(about | means.to_dict() | accuracy)
+    return pd.DataFrame(rows)
 
 
 def difference(before: Sequence[Path], after: Sequence[Path]) -> statistics.Difference:
@@ -108,7 +135,7 @@ def load(profile: str, data_set: str | None = None) -> tuple[pd.DataFrame, pd.Da
     if data_set is not None and data_set not in (sets := list(summary["data_set"].unique())):
         raise UsageError(f"{profile} has no results on {data_set!r}: choose one of {', '.join(sets)}.")
     chosen = data_set or summary.groupby("model")["data_set"].transform("first")
-    summary = _labelled(summary[summary["data_set"] == chosen].reset_index(drop=True))
+    summary = labelled(summary[summary["data_set"] == chosen].reset_index(drop=True))
     keys = summary[["run", "model", "objective", "label"]]
     return summary, steps.merge(keys, on="run", validate="many_to_one")
 
@@ -118,8 +145,24 @@ def data_sets(profile: str) -> list[str]:
     return list(pd.read_csv(folders.results_folder(profile) / "summary.csv")["data_set"].unique())
 
 
-def _labelled(summary: pd.DataFrame) -> pd.DataFrame:
-    return summary.assign(label=[label(row) for row in summary.to_dict("records")])
+def load_labels(profile: str) -> pd.DataFrame:
+    """A profile's objectives on the first data set of each model, a row each with all of its seeds. Raises UsageError if there are
+    no results."""
+    path = folders.results_folder(profile) / "labels.csv"
+    if not path.exists():
+        raise UsageError(f"There are no results of the profile {profile!r}: run `make reproduce PROFILE={profile}` first.")
+    table = pd.read_csv(path)
+    return table[table["data_set"] == table.groupby("model")["data_set"].transform("first")]
+
+
+def labelled(table: pd.DataFrame) -> pd.DataFrame:
+    """A table of runs with a `label` each, which has the learning rate only where one model's objective was trained at several."""
+    table = table.assign(label=[label(row) for row in table.to_dict("records")])
+    if "learning_rate" in table:
+        several = table.groupby(["model", "label"])["learning_rate"].transform("nunique") > 1
+        rates = [f"{name} at {rate:g}" for name, rate in zip(table["label"], table["learning_rate"], strict=True)]
+        table["label"] = table["label"].where(~several, rates)
+    return table
 
 
 def label(row: Mapping[str, Any]) -> str:
@@ -142,18 +185,19 @@ def lines(steps: pd.DataFrame, model: str) -> dict[tuple[str, str], pd.DataFrame
 
 
 def markdown(profile: str) -> str:
-    """A profile's table: a row per run and per base, a column for each metric that has a heading."""
-    summary, _ = load(profile)
-    most = largest_k(summary)
-    shown = [metric for metric in metrics.METRICS.values() if metric.heading and metric.columns(most)[-1] in summary]
+    """A profile's table: a row per base and per objective, a column for each metric that has a heading."""
+    found = load_labels(profile)
+    most = largest_k(found)
+    shown = [metric for metric in METRICS.values() if metric.heading and metric.columns(most)[-1] in found]
     heads = [f"{metric.heading}@{most}" if metric.by_k else metric.heading for metric in shown]
     heads[0] += " (95%)"
     rows = []
-    for _, row in summary.sort_values(["model", "run"], key=lambda c: c.str.replace("base-", " ")).iterrows():
+    for _, row in found.sort_values(["model", "label"], key=lambda c: c.where(c != "base", " ")).iterrows():
         cells = [metric.shown(row[metric.columns(most)[-1]]) for metric in shown]
         low, high = (shown[0].shown(row[f"{shown[0].name}_{end}"]) for end in ("low", "high"))
         cells[0] += f" ({low} to {high})"
-        rows.append([row["model"], row["label"], "" if pd.isna(row["seed"]) else f"{row['seed']:.0f}", *cells])
-    problems, samples = (f"{summary[name].iloc[0]:.0f}" for name in ("problems", "samples"))
-    note = f"{problems} test problems, {samples} samples per problem at temperature 1; length in tokens, KL in nats per completion."
-    return f"{tables.table(['base', 'objective', 'seed', *heads], rows)}\n\n{note}"
+        rows.append([row["model"], row["label"], *cells])
+    problems, samples = (f"{found[name].iloc[0]:.0f}" for name in ("problems", "samples"))
+    seeds = f"{found['seeds'].max()} training seeds" if found["seeds"].max() > 1 else "one training seed"
+    note = f"{problems} problems, {samples} samples per problem at temperature 1, {seeds} per objective."
+    return f"{tables.table(['base', 'objective', *heads], rows)}\n\n{note} Length in tokens, KL in nats per completion."

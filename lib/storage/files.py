@@ -61,6 +61,12 @@ def read_json(path: Path) -> Any:
     return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
+def write_table(path: Path, table: Any) -> None:
+    """Writes a pandas table atomically as CSV, numbers with six digits."""
+    with atomic(path) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.6g")
+
+
 def write_lines(path: Path, rows: list[dict]) -> None:
     """Writes a JSONL file atomically, as a whole."""
     with atomic(path) as temporary:
