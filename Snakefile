@@ -175,10 +175,9 @@ rule own_optimum:
         f"{FOLDER}/10_own_optimum.ipynb",
     params:
         set=parameters(),
-    threads: THREADS
+    threads: 1
     resources:
         mem_mb=MEMORY,
-        gpu=GPU,
     message:
         "distances of all runs to their optima"
     shell:

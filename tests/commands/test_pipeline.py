@@ -37,18 +37,18 @@ def home(tmp_path_factory):
 
 def test_the_smoke_profile_leaves_results_figures_and_executed_notebooks(home):
     summary = pd.read_csv(home / "data" / "results" / "smoke" / "summary.csv")
-    assert summary["objective"].tolist() == ["base", "task", "tilted"]
+    assert summary["objective"].tolist() == ["base", "task", "sharpen"]
     assert {"accuracy_greedy", "accuracy_sampled_low", "pass_at_4", "maj_at_4", "kl", "entropy", "tokens"} <= set(summary)
     assert summary["problems"].eq(8).all() and summary["samples"].eq(4).all()
     assert summary[["fingerprint_prompts", "fingerprint_sampler", "fingerprint_grader"]].nunique().eq(1).all()
     assert summary["fingerprint_model"].nunique() == 3
     differences = pd.read_csv(home / "data" / "results" / "smoke" / "differences.csv")
-    assert differences["label"].tolist() == ["task", "tilted α=2 β⁻¹=100"] and differences["questions"].eq(8).all()
+    assert differences["label"].tolist() == ["task", "sharpen α=1"] and differences["questions"].eq(8).all()
     steps = pd.read_csv(home / "data" / "results" / "smoke" / "steps.csv")
     assert steps.groupby("run")["step"].apply(list).tolist() == [[0, 1], [0, 1]]
     figures = {p.stem for p in (home / "figures").glob("*.png")}
     names = {"accuracy_by_step", "length_and_direct_share", "likelihood_and_kl", "final_accuracy", "pass_at_k", "further_metrics"}
-    names |= {"many_wordings_forecast", "many_wordings_accuracy_by_tokens", "audit"}
+    names |= {"many_wordings_forecast", "many_wordings_accuracy_by_tokens", "audit", "own_optimum"}
     assert figures == {f"smoke_{name}" for name in names} == {p.stem for p in (home / "figures").glob("*.svg")}
     run = home / "runs" / "smoke" / "many_wordings-task-s0"
     assert {"05_train.ipynb", "06_evaluate.ipynb", "config.json", "environment.json", "metrics.jsonl"} <= {
@@ -61,7 +61,7 @@ def test_the_smoke_profile_leaves_results_figures_and_executed_notebooks(home):
 def test_the_smoke_profile_is_audited(home):
     """A row per run, with every column that docs/audit.md names; two steps of training are refused their shares, not their KL."""
     found = pd.read_csv(home / "data" / "results" / "smoke" / "audit.csv")
-    assert found["objective"].tolist() == ["task", "tilted"] and found["kl"].notna().all() and found["refusal"].notna().all()
+    assert found["objective"].tolist() == ["task", "sharpen"] and found["kl"].notna().all() and found["refusal"].notna().all()
     shares = [f"share_{part}" for part in ("sharpening", "flattening", "selection", "length", "rest", "beyond_reach")]
     shares += [f"share_{part}_{how}" for part in ("sharpening", "selection", "length") for how in ("last", "mean")]
     wanted = [*shares, "kl", "alpha_star", "lambda_star", "gamma_star", "accuracy_base", "accuracy_sharpened", "accuracy_trained"]
@@ -163,6 +163,7 @@ SMOKE = {
     "07_compare": {"PROFILE": "smoke"},
     "08_sharpening_without_training": {"PROFILE": "smoke", "QUESTIONS": 4, "STEPS": 2, "PARTICLES": 3},
     "09_audit": {"PROFILE": "smoke", "SAMPLES": "{home}/scored.parquet"},
+    "10_own_optimum": {"PROFILE": "smoke"},
 }
 
 
@@ -186,5 +187,6 @@ def test_notebooks_run_through_papermill(name, home, tmp_path):
         "07_compare": home / "figures" / "smoke_pass_at_k.png",
         "08_sharpening_without_training": home / "data" / "results" / "smoke" / "forecast_many_wordings.csv",
         "09_audit": home / "figures" / "smoke_audit.png",
+        "10_own_optimum": home / "data" / "results" / "smoke" / "optimum.csv",
     }
     assert wrote[name].exists()

@@ -1,7 +1,5 @@
 """Which rates the control allows, and which one an objective takes: evaluations written by hand."""
 
-
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -65,7 +63,12 @@ def test_an_objective_takes_the_allowed_rate_that_is_best_for_its_own_reward(sum
 
 @pytest.mark.parametrize(
     ("objective", "numbers", "expected"),
-    [("task", {}, 0.6), ("sharpen", {}, -4), ("tempered", {"alpha": 4.0}, -14), ("tilted", {"alpha": 2.0, "beta_inv": 100.0}, 0.54)],
+    [
+        ("task", {}, 0.6),
+        ("sharpen", {}, -4),
+        ("tempered", {"alpha": 4.0}, -14),
+        ("tilted", {"alpha": 2.0, "beta_inv": 100.0}, 0.54),
+    ],
 )
 def test_the_own_reward_is_the_objectives(objective, numbers, expected, tmp_path):
     """tempered: 3·(−4) − 4 + 2 = −14; tilted: 0.6 + (−4 − 4 + 2)/100 = 0.54."""
