@@ -48,7 +48,7 @@ lab: $(READY)  ## JupyterLab on localhost; open the address with the token that 
 	@$(BIN)/jupyter lab --ip=127.0.0.1 --no-browser --notebook-dir=notebooks $(if $(filter 0,$(shell id -u)),--allow-root)
 
 table: $(READY)  ## Puts the tables of results, objectives and data sets into their pages
-	@$(BIN)/python -m lib.reports.pages $(PROFILE)
+	@$(BIN)/python -m lib.reports.pages
 
 clean:  ## Removes runs and caches; keeps .venv, committed results and figures
 	rm -rf runs .snakemake .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis unsloth_compiled_cache

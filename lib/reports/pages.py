@@ -1,6 +1,6 @@
 """Tables that pages show but nobody writes by hand: they go between two markers, from results and from the registries.
 
-`python -m lib.reports.pages PROFILE`, or `make table`, brings the README and the pages up to date."""
+`python -m lib.reports.pages`, or `make table`, brings the README and the pages up to date."""
 
 import sys
 
@@ -31,9 +31,12 @@ def data_sets() -> str:
     return markdown.table(["`data`", "splits"], rows)
 
 
-def update(profile: str) -> None:
+README = "quick"  # the profile whose results the README shows
+
+
+def update() -> None:
     """Puts every generated table into its page, between the markers `<!-- name: make table -->` and `<!-- end of name -->`."""
-    tables = [(ROOT / "README.md", "results", results.markdown(profile))]
+    tables = [(ROOT / "README.md", "results", results.markdown(README))]
     tables += [(ROOT / "docs/objectives.md", "objectives", objectives()), (ROOT / "docs/data.md", "data sets", data_sets())]
     for path, name, table in tables:
         begin, end = f"<!-- {name}: make table -->", f"<!-- end of {name} -->"
@@ -44,6 +47,6 @@ def update(profile: str) -> None:
 
 if __name__ == "__main__":
     try:
-        update(sys.argv[1])
+        update()
     except UsageError as error:
         sys.exit(str(error))

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lib.evaluation import fingerprints, runner, statistics
-from lib.evaluation.metrics import METRICS
+from lib.evaluation import fingerprints, metrics, runner, statistics
 from lib.profiles import Profile
 from lib.reports import markdown as tables
 from lib.rewards.objectives import OBJECTIVES, Objective
@@ -95,7 +94,7 @@ def _by_label(summary: pd.DataFrame) -> pd.DataFrame:
         ends = statistics.two_level(found)[0] if len(found) > 1 else statistics.estimate(found[0], rate=True)
         accuracy = dict(zip(("accuracy_sampled", "accuracy_sampled_low", "accuracy_sampled_high"), ends, strict=True))
         accuracy |= {"lowest_seed": found.mean(axis=1).min(), "highest_seed": found.mean(axis=1).max()}
-        shown = [column for metric in METRICS.values() for column in metric.columns(int(seeds["samples"].max()))]
+        shown = [column for metric in metrics.METRICS.values() for column in metric.columns(int(seeds["samples"].max()))]
         means = seeds[[one for one in shown if one in seeds]].mean()
         about = {"model": model, "data_set": data, "objective": seeds["objective"].iloc[0], "label": name, "seeds": len(seeds)}
         about |= {one: seeds[one].iloc[0] for one in ("learning_rate", "problems", "samples") if one in seeds}
@@ -188,7 +187,7 @@ def markdown(profile: str) -> str:
     """A profile's table: a row per base and per objective, a column for each metric that has a heading."""
     found = load_labels(profile)
     most = largest_k(found)
-    shown = [metric for metric in METRICS.values() if metric.heading and metric.columns(most)[-1] in found]
+    shown = [metric for metric in metrics.METRICS.values() if metric.heading and metric.columns(most)[-1] in found]
     heads = [f"{metric.heading}@{most}" if metric.by_k else metric.heading for metric in shown]
     heads[0] += " (95%)"
     rows = []

@@ -18,10 +18,10 @@ def test_tables_are_put_between_their_markers_and_nothing_else_changes(tmp_path,
     written = {"README.md": "results", "docs/objectives.md": "objectives", "docs/data.md": "data sets"}
     for path, name in written.items():
         (tmp_path / path).write_text(f"before\n<!-- {name}: make table -->\nold\n<!-- end of {name} -->\nafter\n")
-    pages.update("mine")
+    pages.update()
     readme = (tmp_path / "README.md").read_text()
     begin, end = "<!-- results: make table -->", "<!-- end of results -->"
-    assert readme == f"before\n{begin}\n| table of mine |\n{end}\nafter\n"
+    assert readme == f"before\n{begin}\n| table of {pages.README} |\n{end}\nafter\n"
     assert pages.objectives() in (tmp_path / "docs/objectives.md").read_text()
 
 

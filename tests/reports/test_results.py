@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from lib import profiles
-from lib.evaluation import metrics
+from lib.evaluation import metrics, statistics
 from lib.profiles import Profile
-from lib.reports import figures, results
+from lib.reports import figures, pages, results
 from lib.rewards import objectives
 from lib.storage import digests, files, folders
 from lib.storage.errors import UsageError
@@ -41,7 +41,9 @@ def table(tmp_path, monkeypatch):
         {"run": "r1", "objective": "tilted", "alpha": 2, "beta_inv": 100, "seed": 0, "accuracy_sampled": 0.8},
         {"run": "r2", "objective": "task", "alpha": 0, "beta_inv": 1, "seed": 0, "accuracy_sampled": 0.9},
     ]
-    pd.DataFrame([shared | row for row in rows]).to_csv(folder / "summary.csv", index=False)
+    summary = pd.DataFrame([shared | row for row in rows])
+    summary.to_csv(folder / "summary.csv", index=False)
+    results.labelled(summary).assign(seeds=1).to_csv(folder / "labels.csv", index=False)
     steps = [{"run": run, "step": s, "task_accuracy": s / 10} for run in ("r1", "r2") for s in range(10)]
     pd.DataFrame(steps).to_csv(folder / "steps.csv", index=False)
     return results.load("mine")
@@ -51,23 +53,28 @@ def test_labels_carry_the_numbers_that_an_objective_uses(table):
     assert table[0]["label"].tolist() == ["base", "tilted α=2 β⁻¹=100", "task"]
 
 
-def test_the_markdown_table_has_a_row_a_run(table):
+def test_the_markdown_table_has_a_row_per_objective(table):
     lines = results.markdown("mine").splitlines()
-    assert lines[2] == "| b | base |  | 50.0% (20.0% to 90.0%) | 25.0% | 75.0% | 60.0% | 8.0 | 50.0% | 0.00 |"
-    assert len(lines) == 7 and "10 test problems, 2 samples" in lines[-1]
+    assert lines[2] == "| b | base | 50.0% (20.0% to 90.0%) | 25.0% | 75.0% | 60.0% | 8.0 | 50.0% | 0.00 |"
+    assert len(lines) == 7 and "10 problems, 2 samples per problem at temperature 1, one training seed" in lines[-1]
+
+
+def test_a_label_has_its_learning_rate_where_there_are_several():
+    rows = pd.DataFrame({"model": ["b"] * 3, "objective": ["random", "random", "task"], "alpha": 0, "beta_inv": 1})
+    rows = rows.assign(normalization="sum", learning_rate=[1e-4, 3e-4, 3e-4])
+    assert results.labelled(rows)["label"].tolist() == ["random at 0.0001", "random at 0.0003", "task"]
 
 
 def test_the_readme_shows_the_committed_table(tmp_path, monkeypatch):
     """`make table` was run before the results were committed; results of your own, not yet committed, do not matter."""
-    folder = tmp_path / "data" / "results" / "quick"
+    folder = tmp_path / "data" / "results" / pages.README
     folder.mkdir(parents=True)
-    for name in ("summary.csv", "steps.csv"):
-        shown = subprocess.run(["git", "show", f"HEAD:data/results/quick/{name}"], cwd=folders.ROOT, capture_output=True)
-        assert shown.returncode == 0, shown.stderr
-        (folder / name).write_bytes(shown.stdout)
+    shown = subprocess.run(["git", "show", f"HEAD:data/results/{pages.README}/labels.csv"], cwd=folders.ROOT, capture_output=True)
+    assert shown.returncode == 0, shown.stderr
+    (folder / "labels.csv").write_bytes(shown.stdout)
     monkeypatch.setattr(folders, "HOME", tmp_path)
     readme = subprocess.run(["git", "show", "HEAD:README.md"], cwd=folders.ROOT, capture_output=True, text=True).stdout
-    assert results.markdown("quick") in readme
+    assert results.markdown(pages.README) in readme
 
 
 def test_missing_results_say_what_to_run(tmp_path, monkeypatch):
@@ -92,7 +99,7 @@ def _evaluated(home, data=("x",), runs_and_seeds=((0, 0.5), (1, 0.75)), grader="
     for run, objective, seed, checkpoint, stem, accuracy in rows:
         folder = home / "runs" / "mine" / run
         row = {"model": "b", "objective": objective, "seed": seed, "checkpoint": checkpoint, "accuracy_sampled": accuracy}
-        row |= {"data_set": "x/test", "config": {}, "alpha": 0, "beta_inv": 1, "normalization": "sum"}
+        row |= {"problems": 4, "samples": 4, "data_set": "x/test", "config": {}, "alpha": 0, "beta_inv": 1, "normalization": "sum"}
         row |= {"fingerprint_sampler": "s", "fingerprint_grader": grader if seed == 1 else "g", "validation": {}}
         right = [i < round(4 * accuracy) for i in range(4)]
         samples = folder / "evaluations" / f"{stem}-sampled.parquet"
@@ -119,6 +126,17 @@ def test_differences_are_paired_over_questions_and_seeds(tmp_path, monkeypatch):
     assert row[["model", "data_set", "label", "before", "after"]].tolist() == ["b", "x/test", "task", "base", "last"]
     assert row["mean"] == pytest.approx(0.375) and row["questions"] == 4 and row["seeds"] == 2
     assert row["noise"] == "evaluation and training noise" and row["low"] < 0.375 < row["high"]
+
+
+def test_an_objective_has_a_row_with_all_of_its_seeds(tmp_path, monkeypatch):
+    """Seeds with 1/2 and 3/4 right: 62.5%, with an interval that knows about seeds, and each end of them."""
+    assert _collect(tmp_path, monkeypatch)
+    base, task = results.load_labels("mine").to_dict("records")
+    assert (base["label"], base["seeds"], base["accuracy_sampled"]) == ("base", 1, 0.25)
+    assert (task["label"], task["seeds"], task["accuracy_sampled"]) == ("task", 2, 0.625)
+    assert (task["lowest_seed"], task["highest_seed"]) == (0.5, 0.75)
+    found = statistics.two_level(np.array([[1, 1, 0, 0], [1, 1, 1, 0]]))[0]
+    assert [task["accuracy_sampled_low"], task["accuracy_sampled_high"]] == pytest.approx([found.low, found.high], abs=1e-5)
 
 
 def test_each_data_set_is_compared_by_itself_and_the_first_is_the_headline(tmp_path, monkeypatch):
@@ -251,9 +269,10 @@ def test_a_metric_of_ones_own_is_drawn_and_in_the_table(table, tmp_path, monkeyp
     """An entry of the registry with a heading and values in a profile's summary is all it takes."""
     monkeypatch.setattr(metrics, "METRICS", dict(metrics.METRICS))
     metric = metrics.register(metrics.Metric("signs", "plus signs", lambda graded: graded.mean("length"), heading="signs"))
-    path = tmp_path / "data" / "results" / "mine" / "summary.csv"
-    rows = pd.read_csv(path).assign(signs=[1.0, 2.0, 3.0], signs_low=[0.5, 1.5, 2.5], signs_high=[1.5, 2.5, 3.5])
-    rows.to_csv(path, index=False)
+    for name in ("summary", "labels"):
+        path = tmp_path / "data" / "results" / "mine" / f"{name}.csv"
+        rows = pd.read_csv(path).assign(signs=[1.0, 2.0, 3.0], signs_low=[0.5, 1.5, 2.5], signs_high=[1.5, 2.5, 3.5])
+        rows.to_csv(path, index=False)
     first, _, base = results.markdown("mine").splitlines()[:3]
     assert first.endswith("| signs |") and base.endswith("| 1.0 |")
     ax = figures.further(plt.figure().subplots(), results.load("mine")[0], metric)
