@@ -144,14 +144,14 @@ def data_sets(profile: str) -> list[str]:
     return list(pd.read_csv(folders.results_folder(profile) / "summary.csv")["data_set"].unique())
 
 
-def load_labels(profile: str) -> pd.DataFrame:
-    """A profile's objectives on the first data set of each model, a row each with all of its seeds. Raises UsageError if there are
-    no results."""
+def load_labels(profile: str, data_set: str | None = None) -> pd.DataFrame:
+    """A profile's objectives on one data set, by default each model's first, a row each with all of its seeds. Raises UsageError if
+    there are no results."""
     path = folders.results_folder(profile) / "labels.csv"
     if not path.exists():
         raise UsageError(f"There are no results of the profile {profile!r}: run `make reproduce PROFILE={profile}` first.")
     table = pd.read_csv(path)
-    return table[table["data_set"] == table.groupby("model")["data_set"].transform("first")]
+    return table[table["data_set"] == (data_set or table.groupby("model")["data_set"].transform("first"))].reset_index(drop=True)
 
 
 def labelled(table: pd.DataFrame) -> pd.DataFrame:

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib.reports import audits, figures, results
+from lib.reports import audits, diagnoses, results
 from lib.storage import files, folders
 from lib.storage.errors import UsageError
 
@@ -52,7 +52,7 @@ def test_what_is_refused_is_a_dash_and_the_rest_has_intervals(audited):
 
 def test_bars_are_as_long_as_shares_and_negative_ones_go_left(audited):
     _, ax = plt.subplots()
-    figures.shares(ax, audited)
+    diagnoses.shares(ax, audited)
     bars = {c.get_label(): [(bar.get_x(), bar.get_width()) for bar in c] for c in ax.containers}
     assert np.array(bars["sharpening (α* > 1)"]) == pytest.approx(np.array([(0, 70), (0, 0), (0, 0)]))
     assert bars["flattening (α* < 1)"][1] == pytest.approx((0, 70))
@@ -64,7 +64,7 @@ def test_bars_are_as_long_as_shares_and_negative_ones_go_left(audited):
 
 def test_arrows_lead_over_what_sharpening_explains(audited):
     _, ax = plt.subplots()
-    figures.arrows(ax, audited)
+    diagnoses.arrows(ax, audited)
     ways = [(note.xyann[0], note.xy[0]) for note in ax.texts]
     assert np.array(ways) == pytest.approx(np.array([(50, 30), (30, 90), (50, 30), (30, 90), (50, 90)]))
     plt.close()

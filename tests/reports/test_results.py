@@ -218,9 +218,14 @@ def test_lines_show_the_data(table):
 def test_accuracies_and_pass_curves_show_the_data(table):
     ax = figures.pass_curves(plt.figure().subplots(), table[0])
     assert [line.get_ydata().tolist() for line in ax.get_lines()] == [[50.0, 75.0]] * 3
-    ax = figures.accuracies(plt.figure().subplots(), table[0])
+    ax = figures.accuracies(plt.figure().subplots(), results.load_labels("mine"), table[0])
     assert [text.get_text() for text in ax.get_yticklabels()] == ["base", "tilted α=2 β⁻¹=100", "task"]
     assert [c.lines[0].get_xdata()[0] for c in ax.containers] == [50.0, 90.0, 80.0]
+    several = results.load_labels("mine").assign(seeds=[1, 1, 2])
+    runs = pd.concat([table[0], table[0][2:].assign(accuracy_sampled=0.7)])
+    ax = figures.accuracies(plt.figure().subplots(), several, runs)
+    dots = next(line for line in ax.get_lines() if len(line.get_xdata()) == 2 and line.get_marker() == "o")
+    assert dots.get_xdata().tolist() == [90.0, 70.0] and np.all(dots.get_ydata() > 2)
     plt.close("all")
 
 
@@ -232,8 +237,9 @@ def test_side_by_side_panels_keep_their_own_row_labels(table):
     drawing = next("".join(c["source"]) for c in cells if "figures.accuracies(" in "".join(c["source"]))
     assert "sharey=False" in drawing
     _, axes = plt.subplots(1, 2, sharey=False)
-    figures.accuracies(axes[0], table[0][table[0]["objective"] != "tilted"])
-    figures.accuracies(axes[1], table[0])
+    labels = results.load_labels("mine")
+    figures.accuracies(axes[0], labels[labels["objective"] != "tilted"], table[0])
+    figures.accuracies(axes[1], labels, table[0])
     assert [text.get_text() for text in axes[0].get_yticklabels()] == ["base", "task"]
     assert all(ax.yaxis.get_inverted() for ax in axes)
     plt.close("all")

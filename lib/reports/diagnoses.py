@@ -1,0 +1,90 @@
+"""Figures that say what became of a run: what an audit explains of it, and how near it came to its own optimum."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from lib.reports import figures
+
+AUDIT_PARTS: list[tuple[str, str, dict[str, Any]]] = [
+    ("share_sharpening", "sharpening (α* > 1)", {"color": "#0072B2"}),
+    ("share_flattening", "flattening (α* < 1)", {"color": "#9ecae8", "hatch": "///"}),
+    ("share_within_reach", "selection, within the base's reach", {"color": "#D55E00"}),
+    ("share_beyond_reach", "selection beyond reach", {"color": "#f2b48a", "hatch": "xxx"}),
+    ("share_length", "length", {"color": "#999999"}),
+    ("share_rest", "the rest", {"color": "#ffffff"}),
+]
+
+
+def shares(ax: Axes, rows: pd.DataFrame) -> Axes:
+    """A bar per audit: which share of KL(π‖p) each part has, as far as it is not refused, and KL itself in nats."""
+    rows = rows.assign(share_within_reach=rows["share_selection"] - rows["share_beyond_reach"].fillna(0.0))
+    right, left = np.zeros(len(rows)), np.zeros(len(rows))
+    for part, label, look in AUDIT_PARTS:
+        values = 100 * rows[part].fillna(0.0).to_numpy(dtype=float)
+        if np.abs(values).max() < 0.5:  # nothing that can be seen
+            continue
+        ax.barh(rows["name"], values, left=np.where(values > 0, right, left), label=label, edgecolor="black", linewidth=0.6, **look)
+        right, left = right + np.maximum(values, 0), left + np.minimum(values, 0)
+    for place, (end, kl, refusal) in enumerate(zip(right, rows["kl"], rows["refusal"])):
+        said = f"{kl:.2f} nats" + (f"; refused: {str(refusal).split(':')[0]}" if refusal else "")
+        ax.annotate(said, (end, place), (4, 0), textcoords="offset points", va="center", fontsize=8)
+    ax.axvline(0, color="black", linewidth=0.8)
+    ax.set(xlabel="share of KL(π‖p) (%)", xlim=(min(0.0, left.min()) - 2, 130), ylim=(len(rows) - 0.5, -0.5), axisbelow=True)
+    ax.set_xticks(range(0, 101, 20))
+    return ax
+
+
+def arrows(ax: Axes, rows: pd.DataFrame) -> Axes:
+    """Accuracy from the base, by what sharpening alone explains, to the trained model: a line of the axes per audit."""
+    for place, row in enumerate(rows.to_dict("records")):
+        base, sharpened, trained = (100 * row[f"accuracy_{name}"] for name in ("base", "sharpened", "trained"))
+        way = [value for value in (base, sharpened, trained) if np.isfinite(value)]
+        for start, end in zip(way, way[1:]):
+            ax.annotate(
+                "", (end, place), (start, place), arrowprops={"arrowstyle": "->", "color": "0.4", "shrinkA": 4, "shrinkB": 4}
+            )
+        for value, marker, face in ((base, "x", "black"), (sharpened, "o", "white"), (trained, "s", "black")):
+            ax.plot(value, place, marker=marker, color="black", markerfacecolor=face, linestyle="none", markersize=7)
+    for marker, face, label in (("x", "black", "base"), ("o", "white", "sharpened to p^α*"), ("s", "black", "trained")):
+        ax.plot([], [], marker=marker, color="black", markerfacecolor=face, linestyle="none", label=label)
+    ax.set_yticks(range(len(rows)), [""] * len(rows))
+    ax.set(xlabel="accuracy on test problems (%)", xlim=(-2, 102), ylim=(len(rows) - 0.5, -0.5))
+    return ax
+
+
+def approach(ax: Axes, steps: pd.DataFrame, optima: pd.DataFrame) -> Axes:
+    """S_p of training samples by step of `sharpen` (a line per model and label), and of `task` for comparison, thin; the optimum of
+    each model dashed. `optima` is `optimum.csv`."""
+    for rank, (model, best) in enumerate(optima[optima["objective"] == "sharpen"].groupby("model", sort=False)):
+        for objective, width in (("sharpen", 1.8), ("task", 0.8)):
+            mean = steps[(steps["model"] == model) & (steps["objective"] == objective)].groupby("step")["reference_logprob"].mean()
+            look = figures.style(objective, rank) | {"markevery": max(1, len(mean) // 8), "linewidth": width}
+            if len(mean):
+                ax.plot(mean.index, figures.smooth(mean), label=f"{model}, {objective}", **look)
+        ax.axhline(best["optimum"].mean(), color=figures.style("sharpen", rank)["color"], linestyle="--", linewidth=1)
+    ax.set(xlabel="training step (updates; running mean of 5)", ylabel="S_p (nats per completion)")
+    return ax
+
+
+def ways(ax: Axes, rows: pd.DataFrame) -> Axes:
+    """How much of the way to its optimum each run has gone, with its 95% interval over questions; a line of the axes per model and
+    label, its seeds close together. The title names the least."""
+    names = rows["model"] + ", " + rows["label"]
+    places = {name: place for place, name in enumerate(dict.fromkeys(names))}
+    looks = figures.styles(zip(rows["objective"], names))
+    for name, seeds in rows.groupby(names, sort=False):
+        look = looks[seeds["objective"].iloc[0], name] | {"linestyle": "none", "markersize": 7}
+        apart = np.linspace(-0.2, 0.2, len(seeds)) if len(seeds) > 1 else np.zeros(1)
+        way, low, high = (100 * seeds[f"way{end}"] for end in ("", "_low", "_high"))
+        ax.errorbar(way, places[name] + apart, xerr=[way - low, high - way], capsize=3, **look)
+    ax.axvline(95, color="black", linewidth=0.8, linestyle=":")
+    ax.set_yticks(range(len(places)), list(places))
+    ax.invert_yaxis()
+    least = rows.loc[rows["way"].idxmin()]
+    arrived = f"{(rows['way'] >= 0.95).sum()} of {len(rows)} runs have 95% of the way to their optimum behind them;"
+    ax.set_title(f"{arrived}\nthe least, {100 * least['way']:.0f}%, has {least['model']}, {least['label']}")
+    ax.set(xlabel="way from the base to the optimum (%)", xlim=(min(0.0, 100 * rows["way_low"].min()) - 2, 104))
+    return ax
