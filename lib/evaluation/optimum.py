@@ -25,7 +25,7 @@ class Distance(NamedTuple):
     """Of one run: its objective's mean at the `base`, at the `reached` policy and at the `optimum` (nats per completion; the mean
     of the lower bounds), the `way` that it has come, (reached − base) / (optimum − base), with its 95% interval over questions, and
     what is `left`, optimum − reached, by the lower and by the upper bound of the optimum. `certain` is the share of questions whose
-    optimum is known to 0.01 nats."""
+    optimum is known to 0.01 nats. `accuracy` is the mean over questions of the chance of a right answer, at the same places."""
 
     base: float
     reached: float
@@ -34,6 +34,9 @@ class Distance(NamedTuple):
     left: float
     left_at_most: float
     certain: float
+    accuracy_base: float
+    accuracy_reached: float
+    accuracy_optimum: float
 
 
 def search_questions(
@@ -57,14 +60,24 @@ def bounds(found: Sequence[Likely], objective: str, alpha: float) -> tuple[np.nd
     raise ValueError(f"The optimum of {objective} at α = {alpha:g} is not known here: choose sharpen, or tempered with α above 1.")
 
 
+def accuracy(found: Sequence[Likely], correct: Sequence[np.ndarray], objective: str, alpha: float) -> np.ndarray:
+    """The chance of a right answer at the optimum, [P]: of the likeliest completion, or under p^α among the completions found.
+    `correct` [P] says of each completion found whether it is right."""
+    if objective == "sharpen":
+        return np.array([right[0] for right in correct], dtype=float)
+    weights = [np.exp(alpha * (one.logprob - one.logprob[0])) for one in found]
+    return np.array([weight @ right / weight.sum() for weight, right in zip(weights, correct, strict=True)])
+
+
 def values(graded: Graded, objective: str, alpha: float) -> np.ndarray:
     """The objective's mean per question, [P]: S_p, or α·S_p − S_π."""
     reference = graded.mean("reference_logprob")
     return reference if objective == "sharpen" else alpha * reference - graded.mean("policy_logprob")
 
 
-def distance(base: Graded, run: Graded, found: Sequence[Likely], row: Mapping[str, Any]) -> Distance:
-    """How near a run has come; `row` has its `objective` and `alpha`, `found` is in the order of the questions."""
+def distance(base: Graded, run: Graded, found: Sequence[Likely], correct: Sequence[np.ndarray], row: Mapping[str, Any]) -> Distance:
+    """How near a run has come; `row` has its `objective` and `alpha`. `found`, and which of it is `correct`, are in the order of
+    the questions."""
     objective, alpha = row["objective"], row["alpha"]
     low, high = bounds(found, objective, alpha)
     start, end = (values(graded, objective, alpha) for graded in (base, run))
@@ -79,6 +92,9 @@ def distance(base: Graded, run: Graded, found: Sequence[Likely], row: Mapping[st
         left=(low - end).mean(),
         left_at_most=(high - end).mean(),
         certain=float(np.mean(high - low < 0.01)),
+        accuracy_base=base.mean("correct").mean(),
+        accuracy_reached=run.mean("correct").mean(),
+        accuracy_optimum=accuracy(found, correct, objective, alpha).mean(),
     )
 
 

@@ -5,9 +5,11 @@ The mathematics is `lib.evaluation.optimum`, the search `lib.models.search`."""
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from lib.evaluation import optimum, runner
+from lib.evaluation.grading import grade
 from lib.evaluation.metrics import Graded
 from lib.models import loading, sources, tiny, tokens
 from lib.models.search import Likely
@@ -30,9 +32,9 @@ def runs_of(profile: Profile, model: str) -> list[str]:
     return [n for n, one in numbers.items() if one.name == "sharpen" or one.name == "tempered" and one.alpha > 1]
 
 
-def searched(profile: Profile, model: str, known: Sequence[Graded]) -> list[Likely]:
-    """The likeliest completions of each test problem under a base, in the order of the evaluation; `known` are completions that
-    somebody wrote, which no optimum may miss."""
+def searched(profile: Profile, model: str, known: Sequence[Graded]) -> tuple[list[Likely], list[np.ndarray]]:
+    """(the likeliest completions of each test problem under a base, which of them are right), in the order of the evaluation;
+    `known` are completions that somebody wrote, which no optimum may miss."""
     config = profile.eval_configs(model)[0]
     rows = pd.concat([table for graded in known for table in graded])
     best = rows.groupby("problem_id")["reference_logprob"].max()
@@ -40,7 +42,10 @@ def searched(profile: Profile, model: str, known: Sequence[Graded]) -> list[Like
     names = known[0].greedy["problem_id"].tolist()
     loaded, tokenizer = loading.load(sources.resolve(model), 256, profile.load_in_4bit(model))
     prompts = tokens.prompt_ids(tokenizer, [asked[name].messages for name in names])
-    return optimum.search_questions(loaded, tokenizer, prompts, best[names].tolist(), config.max_completion_tokens)
+    found = optimum.search_questions(loaded, tokenizer, prompts, best[names].tolist(), config.max_completion_tokens)
+    texts = [tokenizer.batch_decode(one.ids, skip_special_tokens=True) for one in found]
+    golds = [asked[name].gold for name in names]
+    return found, [np.array([v.correct for v in grade(own, [gold] * len(own))]) for own, gold in zip(texts, golds, strict=True)]
 
 
 def collect(profile: Profile) -> bool:
@@ -55,9 +60,9 @@ def collect(profile: Profile) -> bool:
         if len(chosen):
             base = runner.graded(Path(paths.loc[f"base-{folders.short_name(model)}", "path"]))
             own = [runner.graded(Path(path)) for path in chosen["path"]]
-            found = searched(profile, model, [base, *own])
+            found, correct = searched(profile, model, [base, *own])
             about = chosen[ABOUT].to_dict("records")
-            rows += [(row, optimum.distance(base, one, found, row)) for row, one in zip(about, own, strict=True)]
+            rows += [(row, optimum.distance(base, one, found, correct, row)) for row, one in zip(about, own, strict=True)]
     files.write_table(folders.results_folder(profile.name) / "optimum.csv", optimum.table(rows))
     return True
 

@@ -25,7 +25,8 @@ def test_no_completion_that_a_base_wrote_is_likelier_than_what_the_search_finds(
     profile = profiles.load("quick").changed(evaluate={"problems": 3, "samples": 8})
     runner.of_base("one_wording", tmp_path, profile.eval_configs("one_wording")[0])
     graded = runner.graded(tmp_path / "evaluations" / "arithmetic-test.json")
-    found = optima.searched(profile, "one_wording", [graded])
+    found, correct = optima.searched(profile, "one_wording", [graded])
+    assert [len(right) for right in correct] == [len(one.ids) for one in found]
     for rows in graded:
         best = rows.groupby("problem_id", sort=False)["reference_logprob"].max().to_numpy()
         assert np.all(best <= [one.logprob[0] + 1e-4 for one in found])
