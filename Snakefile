@@ -51,11 +51,22 @@ wildcard_constraints:
 
 rule all:
     input:
+        f"{FOLDER}/control.ok",
+
+
+rule control:  # last, so that a control that moved costs no table and no figure
+    input:
         f"{FOLDER}/07_compare.ipynb",
         expand(f"{FOLDER}/{{name}}.ipynb", name=PROFILE.notebooks),
         [f"{FOLDER}/{base}/08_sharpening_without_training.ipynb" for base in filter(has_forecast, BASES) if not PROFILE.compares_rates],
         [f"{FOLDER}/10_own_optimum.ipynb"] if HAS_OPTIMUM else [],
         [f"{FOLDER}/09_audit.ipynb"] if all(map(has_forecast, BASES)) and not PROFILE.compares_rates else [],
+    output:
+        touch(f"{FOLDER}/control.ok"),
+    message:
+        "look at the control"
+    shell:
+        f"python -m lib.reports.rates {PROFILE.name}"
 
 
 rule notebook:

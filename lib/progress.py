@@ -9,22 +9,25 @@ from collections.abc import Callable, Iterable, Iterator
 
 STARTED = re.compile(r"Job (\d+): (.+)")
 ENDED = re.compile(r"Finished jobid: (\d+)")
-COUNTED = re.compile(r"(\d+) of (\d+) steps")
+COUNTED = re.compile(r"([1-9]\d*) of (\d+) steps \(\d+%\) done")
 CHATTER = re.compile(
     r"\s*$|\[\w{3} \w{3} |Assuming|SNAKEMAKE|=+$|Building DAG|Using shell|Provided|Rules claiming|Job stats|job +count|-+ +-+|"
     r"\w+ +\d+$|Select jobs|Execute \d+ jobs|Reason|Complete log|Elapsed time|(local)?rule all|"
     r"  (Date|Workflow ID|Platform|Host|User|Snakemake version|Python version|Command|Snakefile|Base directory|Run directory|"
-    r"Working directory|Config file|Config MD5)|    (input|jobid|reason|resources): "
+    r"Working directory|Config file|Config MD5)"
 )
 
 
 def shown(lines: Iterable[str], clock: Callable[[], float] = time.monotonic) -> Iterator[str]:
     """What of Snakemake's lines and its jobs' is shown. The time left is that of the jobs so far, for as many as are to come."""
     names: dict[str, str] = {}
-    started, ended, whole = clock(), "", 0
+    started, ended, whole, of_all = clock(), "", 0, False
     for line in lines:
+        of_all = bool(re.match(r"(local)?rule all", line)) or of_all and line.startswith("    ")  # what stands for all of them
+        if of_all:
+            continue
         if re.match(r"all +1$", line):
-            whole = 1  # the step that stands for all of them
+            whole = 1
         elif found := STARTED.match(line):
             names[found[1]] = found[2].strip()
         elif found := ENDED.match(line):

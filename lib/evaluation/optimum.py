@@ -1,8 +1,7 @@
 """How near a run has come to the optimum of its own objective, where that is known.
 
 `sharpen` maximises E[S_p]: its optimum on a question is log p of the likeliest completion. `tempered` maximises E[α·S_p − S_π]: its
-optimum is log Z_α = log Σ_y p(y|x)^α, and what is missing is KL(π‖p^α). `lib.models.search` finds both; for a larger model the
-likeliest completion is the likeliest that anybody wrote, and log Z is not known."""
+optimum is log Z_α = log Σ_y p(y|x)^α, and what is missing is KL(π‖p^α). `lib.models.search` finds both on a tiny base."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -18,14 +17,16 @@ from lib.models.search import Likely
 from lib.models.tokens import Model, Tokenizer
 
 FLOOR = -6.0  # nats; completions down to there are searched: about 400 beginnings at a time
-KINDS = ("sharpen", "tempered")
+CERTAIN = 0.9  # of the questions, whose optimum must be known for a way to be given
+ARRIVED = 0.95  # of the way
 
 
 class Distance(NamedTuple):
     """Of one run: its objective's mean at the `base`, at the `reached` policy and at the `optimum` (nats per completion; the mean
     of the lower bounds), the `way` that it has come, (reached − base) / (optimum − base), with its 95% interval over questions, and
     what is `left`, optimum − reached, by the lower and by the upper bound of the optimum. `certain` is the share of questions whose
-    optimum is known to 0.01 nats. `accuracy` is the mean over questions of the chance of a right answer, at the same places."""
+    optimum is known to 0.01 nats; below `CERTAIN`, as for α near 1, the way and the accuracy at the optimum are NaN. `accuracy` is
+    the mean over questions of the chance of a right answer, at the same places."""
 
     base: float
     reached: float
@@ -44,7 +45,7 @@ def search_questions(
 ) -> list[Likely]:
     """The likeliest completions of each prompt, down to `FLOOR`, or to `known`, log p of the likeliest that somebody wrote, where
     that is lower still."""
-    floors = [min(FLOOR, one - 1e-3) for one in known]
+    floors = [min(FLOOR, one - 0.05) for one in known]
     return search.likely(model, tokenizer, prompts, floors, max_tokens)
 
 
@@ -83,18 +84,20 @@ def distance(base: Graded, run: Graded, found: Sequence[Likely], correct: Sequen
     start, end = (values(graded, objective, alpha) for graded in (base, run))
     weights = statistics.resampled(len(low))
     whole = (weights @ (end - start)) / (weights @ (low - start))
-    way = (end - start).mean() / (low - start).mean()
+    certain = float(np.mean(high - low < 0.01))
+    known = 1.0 if certain >= CERTAIN else np.nan
+    way = known * (end - start).mean() / (low - start).mean()
     return Distance(
         base=start.mean(),
         reached=end.mean(),
         optimum=low.mean(),
-        way=Interval(float(way), *statistics.percentiles(whole, len(low))),
+        way=Interval(float(way), *statistics.percentiles(known * whole, len(low))),
         left=(low - end).mean(),
         left_at_most=(high - end).mean(),
-        certain=float(np.mean(high - low < 0.01)),
+        certain=certain,
         accuracy_base=base.mean("correct").mean(),
         accuracy_reached=run.mean("correct").mean(),
-        accuracy_optimum=accuracy(found, correct, objective, alpha).mean(),
+        accuracy_optimum=known * accuracy(found, correct, objective, alpha).mean(),
     )
 
 

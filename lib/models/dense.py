@@ -19,14 +19,22 @@ def dequantised(model: Model) -> Model:
     return model.dequantize() if 0 < packed <= SHARE * there else model
 
 
+def _is_plain(layer: Any) -> bool:
+    """Whether a module is PEFT's plain LoRA on a matrix of numbers, and on."""
+    from peft.tuners.lora import Linear
+
+    if type(layer) is not Linear or layer.disable_adapters or layer.merged or layer.fan_in_fan_out:
+        return False
+    return not any(name in layer.lora_variant or layer.lora_bias[name] for name in layer.active_adapters)
+
+
 @contextlib.contextmanager
 def merged(model: Model) -> Iterator[None]:
     """Inside, a layer with an adapter that is on is one matrix, W + scaling·B·A, and no gradient flows. W itself is not touched, so
-    that nothing is left of the rounding. A layer in 4 bits stays as it is."""
+    that nothing is left of the rounding. A layer in 4 bits, or with more than plain LoRA (DoRA, a bias), stays as it is."""
     import torch
-    from peft.tuners.lora import Linear
 
-    layers: list[Any] = [layer for layer in model.modules() if type(layer) is Linear and not layer.disable_adapters]
+    layers: list[Any] = [layer for layer in model.modules() if _is_plain(layer)]
     with torch.no_grad():
         for layer in layers:
             base = layer.get_base_layer()

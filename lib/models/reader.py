@@ -30,19 +30,25 @@ class Reader:
         """Reads B prompts, and one that comes several times once. Raises ValueError for an empty one, which has no next token."""
         refuse_empty(prompts)
         self.model = model.get_base_model() if hasattr(model, "get_base_model") else model  # inside PEFT's wrapper
-        self.device = next(self.model.parameters()).device
-        different = list(dict.fromkeys(map(tuple, prompts)))
+        self.device, self.here, self.pad = next(self.model.parameters()).device, torch.arange(len(prompts)), pad
+        self.drops = on_cpu(model)
+        different = list(dict.fromkeys(map(tuple, prompts))) if self.drops else list(map(tuple, prompts))
         ids, self.mask = padded(different, pad, "left")
         self.size = self.mask.sum(1)  # tokens that a row has, without padding
         self.cache: Any = None
         self.logits = self._pass(ids, (self.mask.cumsum(1) - 1).clamp(min=0), logits_to_keep=1)[:, -1]
-        place = {row: i for i, row in enumerate(different)}
-        self.keep(torch.tensor([place[tuple(prompt)] for prompt in prompts]))
+        if self.drops:
+            place = {row: i for i, row in enumerate(different)}
+            self.keep(torch.tensor([place[tuple(prompt)] for prompt in prompts]))
 
     def keep(self, rows: torch.Tensor) -> None:
-        """Goes on with these rows alone: indices in any order, also several times, or which ones as booleans, [B]."""
+        """Goes on with these rows alone: indices in any order, also several times, or which ones as booleans, [B]. On a GPU rows
+        can only be left out: the model goes on with padding in their place, since Unsloth's keys and values keep their batch."""
         if rows.dtype == torch.bool:
             rows = rows.nonzero()[:, 0]
+        if not self.drops:
+            self.here, self.logits = self.here[rows], self.logits[rows.to(self.device)]
+            return
         if torch.equal(rows, torch.arange(len(self.mask))):
             return
         self.mask, self.size, self.logits = self.mask[rows], self.size[rows], self.logits[rows.to(self.device)]
@@ -51,9 +57,12 @@ class Reader:
     def read(self, ids: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
         """Reads [B, L] tokens that follow, right-padded where `mask` [B, L] is 0; returns the logits after each, [B, L, V]. After
         padding nothing more can be read."""
+        if not self.drops:
+            ids = torch.full((len(self.mask), ids.shape[1]), self.pad).index_copy(0, self.here, ids)
         steps = torch.arange(ids.shape[1])
         self.mask = torch.cat([self.mask, torch.ones_like(ids) if mask is None else mask], dim=1)
         logits = self._pass(ids, self.size[:, None] + steps)
+        logits = logits if self.drops else logits[self.here.to(self.device)]
         self.size, self.logits = self.size + ids.shape[1], logits[:, -1]
         return logits
 

@@ -96,13 +96,12 @@ def token_scores(
     ValueError for an empty prompt, which has no logits for the first token."""
     refuse_empty(prompt_ids)
     sizes = [len(completion) for completion in completion_ids]
-    passes, read = _read_whole, [len(prompt) + size for prompt, size in zip(prompt_ids, sizes, strict=True)]
-    if on_cpu(model):
-        passes, read = _read_once, sizes
+    whole = [len(prompt) + size for prompt, size in zip(prompt_ids, sizes, strict=True)]
+    passes = _read_once if on_cpu(model) else _read_whole
     logprobs: list[torch.Tensor] = [torch.empty(0)] * len(sizes)
     entropies = list(logprobs)
     with scoring_mode(model, reference, gradient):
-        for batch in micro_batches(read, token_budget):
+        for batch in micro_batches(whole, token_budget):
             prompts, completions = [prompt_ids[i] for i in batch], [completion_ids[i] for i in batch]
             logits, at = passes(model, prompts, completions, pad_token_id)
             targets = torch.tensor([token for completion in completions for token in completion], dtype=torch.long)
@@ -132,18 +131,19 @@ def _read_once(model: Model, prompts: Sequence[Sequence[int]], completions: Sequ
 
 
 def _read_whole(model: Model, prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]], pad: int) -> Logits:
-    """Logits in the model's own type of whole rows, [B, L − 1, V]: from inside PEFT's wrapper, which a trainer makes cast them all
-    to float32."""
+    """Logits in the model's own type of whole rows, [B, L, V]: from inside PEFT's wrapper, which a trainer makes cast them all to
+    float32."""
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     device = next(inner.parameters()).device
     ids, mask = padded([[*prompt, *completion] for prompt, completion in zip(prompts, completions, strict=True)], pad, "right")
-    logits = inner(input_ids=ids.to(device), attention_mask=mask.to(device), use_cache=False).logits[:, :-1]
+    logits = inner(input_ids=ids.to(device), attention_mask=mask.to(device), use_cache=False).logits
     started = torch.arange(ids.shape[1]) >= torch.tensor([len(prompt) for prompt in prompts])[:, None]
     return logits, (started & mask.bool())[:, 1:].nonzero(as_tuple=True)
 
 
 def _at(logits: torch.Tensor, at: tuple[torch.Tensor, ...], targets: torch.Tensor, temperature: float) -> list[torch.Tensor]:
-    """(log-probabilities of the M targets, entropies), [M] float64 each, at the places `at`; only these ever become float32."""
+    """(log-probabilities of the M targets, entropies), [M] float64 each, at the places `at`; only these ever become float32, and
+    the others are never copied."""
     logprobs, entropies = [torch.zeros(0, dtype=torch.float64)], [torch.zeros(0, dtype=torch.float64)]
     rows = (at[0] * logits.shape[1] + at[1]).to(logits.device)
     for part in torch.arange(len(targets)).split(POSITIONS) if len(targets) else ():

@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from lib.models.reader import Reader
+from lib.models.reader import Reader, on_cpu
 from lib.models.scoring import scoring_mode
 from lib.models.tokens import Model, Tokenizer, eos_token_ids
+from lib.storage.errors import UsageError
 
 
 class Likely(NamedTuple):
@@ -33,6 +34,8 @@ def likely(
 ) -> list[Likely]:
     """The completions of each of N prompts whose log p(y|x) is at least its floor, in nats. A completion that has not ended after
     `max_tokens` counts as one of these tokens, as it does in sampling. There are at most exp(−floor) beginnings at a time."""
+    if not on_cpu(model):
+        raise UsageError("The search of likely completions runs on a CPU alone: load a small model there.")
     ends = torch.tensor(sorted(eos_token_ids(model, tokenizer)))
     found = []
     with scoring_mode(model, reference=False):

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from lib.evaluation.optimum import ARRIVED
 from lib.reports import figures
 
 AUDIT_PARTS: list[tuple[str, str, dict[str, Any]]] = [
@@ -56,8 +57,8 @@ def arrows(ax: Axes, rows: pd.DataFrame) -> Axes:
 
 
 def approach(ax: Axes, steps: pd.DataFrame, optima: pd.DataFrame) -> Axes:
-    """S_p of training samples by step of `sharpen` (a line per model and label), and of `task` for comparison, thin; the optimum of
-    each model dashed. `optima` is `optimum.csv`."""
+    """S_p of training samples by step of `sharpen`, and of `task` for comparison, thin: a line per model, the mean of its runs; the
+    optimum of each model dashed. `optima` is `optimum.csv`."""
     for rank, (model, best) in enumerate(optima[optima["objective"] == "sharpen"].groupby("model", sort=False)):
         for objective, width in (("sharpen", 1.8), ("task", 0.8)):
             mean = steps[(steps["model"] == model) & (steps["objective"] == objective)].groupby("step")["reference_logprob"].mean()
@@ -70,8 +71,9 @@ def approach(ax: Axes, steps: pd.DataFrame, optima: pd.DataFrame) -> Axes:
 
 
 def ways(ax: Axes, rows: pd.DataFrame) -> Axes:
-    """How much of the way to its optimum each run has gone, with its 95% interval over questions; a line of the axes per model and
-    label, its seeds close together. The title names the least."""
+    """How much of the way to its optimum each run has gone, as far as it is known, with its 95% interval over questions; a line of
+    the axes per model and label, its seeds close together. The title names the least."""
+    rows = rows.dropna(subset="way")
     names = rows["model"] + ", " + rows["label"]
     places = {name: place for place, name in enumerate(dict.fromkeys(names))}
     looks = figures.styles(zip(rows["objective"], names))
@@ -80,11 +82,12 @@ def ways(ax: Axes, rows: pd.DataFrame) -> Axes:
         apart = np.linspace(-0.2, 0.2, len(seeds)) if len(seeds) > 1 else np.zeros(1)
         way, low, high = (100 * seeds[f"way{end}"] for end in ("", "_low", "_high"))
         ax.errorbar(way, places[name] + apart, xerr=[way - low, high - way], capsize=3, **look)
-    ax.axvline(95, color="black", linewidth=0.8, linestyle=":")
+    ax.axvline(100 * ARRIVED, color="black", linewidth=0.8, linestyle=":")
     ax.set_yticks(range(len(places)), list(places))
     ax.invert_yaxis()
     least = rows.loc[rows["way"].idxmin()]
-    arrived = f"{(rows['way'] >= 0.95).sum()} of {len(rows)} runs have 95% of the way to their optimum behind them;"
+    arrived = f"{(rows['way'] >= ARRIVED).sum()} of {len(rows)} runs have {100 * ARRIVED:.0f}% of the way behind them;"
     ax.set_title(f"{arrived}\nthe least, {100 * least['way']:.0f}%, has {least['model']}, {least['label']}")
-    ax.set(xlabel="way from the base to the optimum (%)", xlim=(min(0.0, 100 * rows["way_low"].min()) - 2, 104))
+    ends = min(0.0, 100 * rows["way_low"].min()) - 2, max(102.0, 100 * rows["way_high"].max()) + 2
+    ax.set(xlabel="way from the base to the optimum (%)", xlim=ends)
     return ax

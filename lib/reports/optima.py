@@ -19,16 +19,16 @@ from lib.storage import files, folders
 from lib.storage.errors import UsageError
 
 ABOUT = ["run", "model", "objective", "label", "alpha", "learning_rate", "seed"]
-ARRIVED = 0.95  # of the way
 
 
 def runs_of(profile: Profile, model: str) -> list[str]:
     """The runs on a model whose optimum can be found: `sharpen`, and `tempered` with α above 1, on a tiny base sampled as it is.
     Larger models have more likely completions than can be searched."""
-    if model not in tiny.BASES or not profile.eval_configs(model)[0].samples_from_p():
+    if model not in tiny.BASES or loading.gpu_is_there() or not profile.eval_configs(model)[0].samples_from_p():
         return []
     configs = {name: profile.train_config(**row) for name, row in profile.rows.items() if row["model"] == model}
-    numbers = {name: config.resolved_objective() for name, config in configs.items() if config.normalization == "sum"}
+    plain = {n: c for n, c in configs.items() if (c.normalization, c.fixed_length, c.temperature) == ("sum", False, 1)}
+    numbers = {name: config.resolved_objective() for name, config in plain.items()}
     return [n for n, one in numbers.items() if one.name == "sharpen" or one.name == "tempered" and one.alpha > 1]
 
 
@@ -49,7 +49,7 @@ def searched(profile: Profile, model: str, known: Sequence[Graded]) -> tuple[lis
 
 
 def collect(profile: Profile) -> bool:
-    """Writes the table; False, with a message, if not every run is evaluated yet."""
+    """Writes the table; False, with a message, if not every run is evaluated yet, or no run has an optimum that is known."""
     summary = results.evaluations(profile)
     if summary is None:
         return False
@@ -58,11 +58,14 @@ def collect(profile: Profile) -> bool:
     for model in profile.models:
         chosen = paths.loc[runs_of(profile, model)]
         if len(chosen):
-            base = runner.graded(Path(paths.loc[f"base-{folders.short_name(model)}", "path"]))
+            base = runner.graded(Path(paths.loc[folders.base_name(model), "path"]))
             own = [runner.graded(Path(path)) for path in chosen["path"]]
             found, correct = searched(profile, model, [base, *own])
             about = chosen[ABOUT].to_dict("records")
             rows += [(row, optimum.distance(base, one, found, correct, row)) for row, one in zip(about, own, strict=True)]
+    if not rows:
+        print(f"{profile.name} has no run of sharpen, or of tempered with α above 1, on a tiny base: there is nothing to measure.")
+        return False
     files.write_table(folders.results_folder(profile.name) / "optimum.csv", optimum.table(rows))
     return True
 

@@ -2,8 +2,9 @@
 
 The control `random` pays for nothing, so that whatever it does to a model comes from the training itself. A rate is allowed on a
 base where the mean of its runs stays within `LIMIT` of the base. Of the allowed rates an objective takes the one that is best for
-its own reward, not for accuracy."""
+its own reward, not for accuracy. `python -m lib.reports.rates PROFILE` checks a finished profile."""
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from lib import profiles
 from lib.evaluation import runner, statistics
 from lib.profiles import Profile
 from lib.reports import results
@@ -20,20 +22,27 @@ from lib.storage.errors import UsageError
 
 LIMIT = 0.03  # of accuracy that the control's mean may move
 SEEDS = 3  # of the control, with which its mean is judged
+CONTROL = ["model", "learning_rate", "seeds", "base", "moved", "low", "high", "allowed"]
+CHOICE = ["model", "objective", "label", "learning_rate", "seeds", "reward", "low", "high", "accuracy_sampled", "allowed", "chosen"]
+
+
+def headline(summary: pd.DataFrame) -> pd.DataFrame:
+    """Of `results.evaluations` the last checkpoints on each model's first data set, with labels that leave out the rate."""
+    last = summary[summary["checkpoint"] != "best"].drop_duplicates("run")
+    return last.assign(label=[results.label(row) for row in last.to_dict("records")])
 
 
 def control(summary: pd.DataFrame) -> pd.DataFrame:
     """How far `random` moved sampled accuracy from its base: a row per model and learning rate, with the 95% interval of the mean
     over questions and seeds, and whether the rate is `allowed` (empty with fewer than three seeds). `summary` is
     `results.evaluations`."""
-    rows = []
-    last = summary[summary["checkpoint"] != "best"].drop_duplicates(["run"])  # the headline's data set
-    for (model, rate), runs in last[last["objective"] == "random"].groupby(["model", "learning_rate"], sort=True):
+    rows, last = [], headline(summary)
+    for (model, rate), runs in last[last["label"] == "random"].groupby(["model", "learning_rate"], sort=True):
         base = last[(last["model"] == model) & (last["objective"] == "base")]
         moved = results.difference(list(base["path"]), list(runs["path"]))
         allowed = abs(moved.mean) <= LIMIT if len(runs) >= SEEDS else None
         rows.append([model, rate, len(runs), base["accuracy_sampled"].iloc[0], moved.mean, moved.low, moved.high, allowed])
-    return pd.DataFrame(rows, columns=["model", "learning_rate", "seeds", "base", "moved", "low", "high", "allowed"])
+    return pd.DataFrame(rows, columns=CONTROL)
 
 
 def own_reward(row: Mapping[str, Any]) -> np.ndarray:
@@ -49,30 +58,37 @@ def own_reward(row: Mapping[str, Any]) -> np.ndarray:
 
 
 def choice(summary: pd.DataFrame, allowed: pd.DataFrame) -> pd.DataFrame:
-    """A row per run of an objective that was trained at several rates: its own reward with the 95% interval over questions, its
-    accuracy, whether the control allows the rate, and whether it is `chosen`: the best of the allowed ones."""
-    keys = ["model", "objective", "alpha", "beta_inv", "learning_rate"]
-    runs = summary[(summary["checkpoint"] != "best") & ~summary["objective"].isin(["base", "random", "format"])]
-    several = runs.groupby(keys[:-1], dropna=False)["learning_rate"].transform("nunique") > 1
-    runs = runs[several].drop_duplicates("run").sort_values(keys)
-    rewards = [statistics.estimate(own_reward(row)) for row in runs.to_dict("records")]
-    table = runs[[*keys, "seed", "accuracy_sampled"]].assign(**dict(zip(("reward", "low", "high"), np.array(rewards).T)))
-    table = table.merge(allowed[["model", "learning_rate", "allowed"]], on=["model", "learning_rate"], how="left")
-    candidates = table[table["allowed"].eq(True)]
-    best = candidates.loc[candidates.groupby(keys[:-1], dropna=False)["reward"].idxmax()].index
-    return table.assign(chosen=table.index.isin(best))
+    """A row per label and rate of an objective that was trained at several rates: its own reward, the mean over its seeds with the
+    95% interval, its accuracy, whether the control allows the rate, and whether it is `chosen`: the best of the allowed ones."""
+    last = headline(summary)
+    last = last[~last["objective"].isin(["base", "random", "format"])]
+    last = last[last.groupby(["model", "label"])["learning_rate"].transform("nunique") > 1]
+    known = allowed.set_index(["model", "learning_rate"])["allowed"].to_dict()
+    rows = []
+    for (model, label, rate), seeds in last.groupby(["model", "label", "learning_rate"], sort=True):
+        found = np.array([own_reward(row) for row in seeds.to_dict("records")])
+        ends = statistics.two_level(found)[0] if len(found) > 1 else statistics.estimate(found[0])
+        rows.append([model, seeds["objective"].iloc[0], label, rate, len(seeds), *ends, seeds["accuracy_sampled"].mean()])
+        rows[-1] += [known.get((model, rate)), False]
+    table = pd.DataFrame(rows, columns=CHOICE)
+    for _, same in table[table["allowed"].eq(True)].groupby(["model", "label"]):
+        table.loc[same["reward"].idxmax(), "chosen"] = True
+    return table
 
 
 def collect(profile: Profile) -> None:
-    """Writes `control.csv` if a profile has a control, and `rates.csv` if it trains an objective at several rates; nothing where
-    not every run is evaluated yet."""
+    """Writes `control.csv` if a profile has a control, and `rates.csv` if it trains an objective at several rates, and removes what
+    an older version of the profile left; nothing where not every run is evaluated yet."""
     summary = results.evaluations(profile)
-    if summary is None or "random" not in set(summary["objective"]):
+    if summary is None:
         return
-    found, folder = control(summary), folders.results_folder(profile.name)
-    files.write_table(folder / "control.csv", found)
-    if len(chosen := choice(summary, found)):
-        files.write_table(folder / "rates.csv", chosen)
+    found = control(summary)
+    for name, table in (("control", found), ("rates", choice(summary, found))):
+        path = folders.results_folder(profile.name) / f"{name}.csv"
+        if len(table):
+            files.write_table(path, table)
+        else:
+            files.remove(path)
 
 
 def load(profile: str, name: str = "control") -> pd.DataFrame | None:
@@ -82,15 +98,28 @@ def load(profile: str, name: str = "control") -> pd.DataFrame | None:
 
 
 def check(profile: Profile) -> None:
-    """Raises UsageError if the control moved too far at a rate that other runs of the profile were trained at, unless the profile
-    is there to find out which rates are allowed."""
-    found = load(profile.name)
-    if found is None or profile.compares_rates:
+    """Raises UsageError if the control moved too far at a rate and on a base that other runs of the profile have, unless the
+    profile is there to find out which rates are allowed. Says where there is no control with enough seeds to judge."""
+    if profile.compares_rates:
         return
-    moved = found[found["allowed"].eq(False)]
-    if len(moved):
-        said = [f"{row.model} at {row.learning_rate:g} by {100 * row.moved:+.1f} points" for row in moved.itertuples()]
+    configs = [profile.train_config(**row) for row in profile.rows.values() if row["objective"] != "random"]
+    used = {(config.model, config.learning_rate) for config in configs}
+    found = load(profile.name)
+    rows = [] if found is None else [row for row in found.itertuples() if (row.model, row.learning_rate) in used]
+    judged = {(row.model, row.learning_rate) for row in rows if row.seeds >= SEEDS}
+    if unjudged := sorted(used - judged):
+        said = ", ".join(f"{model} at {rate:g}" for model, rate in unjudged)
+        print(f"No control with {SEEDS} seeds judges the runs on {said}: what they did may be drift.")
+    moved = [f"{row.model} at {row.learning_rate:g} by {100 * row.moved:+.1f} points" for row in rows if row.allowed is False]
+    if moved:
         raise UsageError(
-            f"Runs without any signal moved the base more than {100 * LIMIT:.0f} points ({'; '.join(said)}), so that the other "
-            "runs at these rates prove nothing: lower learning_rate. The tables and figures are there."
+            f"Runs without any signal moved the base more than {100 * LIMIT:.0f} points ({'; '.join(moved)}), so that the other "
+            "runs at these rates prove nothing: lower learning_rate. Everything else is done, and the tables and figures are there."
         )
+
+
+if __name__ == "__main__":
+    try:
+        check(profiles.load(sys.argv[1]))
+    except UsageError as error:
+        sys.exit(str(error))

@@ -91,7 +91,10 @@ def _by_label(summary: pd.DataFrame) -> pd.DataFrame:
     last = summary[summary["checkpoint"] != "best"]
     for (model, data, name), seeds in last.groupby(["model", "data_set", "label"], sort=False):
         found = np.array([_by_question(path) for path in seeds["path"]])
-        ends = statistics.two_level(found)[0] if len(found) > 1 else statistics.estimate(found[0], rate=True)
+        if len(found) == 1 or found.min() == found.max():  # where all is right or wrong, only a binomial bound says anything
+            ends = statistics.estimate(found.mean(axis=0), rate=True)
+        else:
+            ends = statistics.Interval(*np.clip(statistics.two_level(found)[0], 0, 1))
         accuracy = dict(zip(("accuracy_sampled", "accuracy_sampled_low", "accuracy_sampled_high"), ends, strict=True))
         accuracy |= {"lowest_seed": found.mean(axis=1).min(), "highest_seed": found.mean(axis=1).max()}
         shown = [column for metric in metrics.METRICS.values() for column in metric.columns(int(seeds["samples"].max()))]

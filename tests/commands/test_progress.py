@@ -30,6 +30,7 @@ Finished jobid: 6 (Rule: train)
 Job 7: train one_wording-sharpen-s0
 Error in rule train:
     message: train one_wording-sharpen-s0
+    jobid: 7
     shell:
         python -m lib.reproduce job
 Finished jobid: 7 (Rule: train)
@@ -50,10 +51,10 @@ def test_a_line_for_each_job_with_the_time_left_and_every_line_of_the_jobs():
     shown = list(progress.shown(LINES.splitlines(keepends=True), lambda: next(ticks)))
     assert shown[0].startswith("one_wording-task-s0:  40%")
     assert shown[1] == "1 of 2 done: train one_wording-task-s0; about 2 min left"
-    assert shown[2] == "Error in rule train:" and "    shell:" in shown  # a failure is shown in full
+    assert shown[2] == "Error in rule train:" and {"    shell:", "    jobid: 7"} <= set(shown)  # a failure is shown in full
     assert shown[-1] == "2 of 2 done: train one_wording-sharpen-s0" and not any("rule all" in line for line in shown)
 
 
 def test_what_is_unknown_is_shown():
-    lines = ["Nothing to be done (all requested files are present and up to date).\n", "A sentence of the kit.\n"]
+    lines = ["0 of 5 steps\n", "Nothing to be done (all requested files are present and up to date).\n", "A sentence of the kit.\n"]
     assert list(progress.shown(lines)) == [line.strip() for line in lines]

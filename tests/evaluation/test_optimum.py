@@ -59,6 +59,7 @@ def test_a_short_search_bounds_what_is_left_from_both_sides():
     cut = [Likely(one.ids[:1], one.logprob[:1], np.log(0.4) - 1e-9) for one in FOUND]
     found = optimum.distance(drawn(P, count), drawn(squares, count), cut, [one[:1] for one in RIGHT.values()], row)
     assert found.left < 0 < found.left_at_most and found.certain == 0
+    assert np.isnan(found.way.mean) and np.isnan(found.accuracy_optimum)  # what is not known is not said
 
 
 def test_objectives_without_a_known_optimum_are_refused():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lib.data import problems
-from lib.models import tokens
+from lib.models import reader, tokens
 from lib.models.engine import ModelEngine
 from lib.models.sampling import Sampler, sample
 from lib.models.scoring import sequence_scores
@@ -20,8 +20,11 @@ def completions(rows: samplers.Rows) -> list[list[int]]:
     return [row[:length].tolist() for row, length in zip(rows.tokens, rows.length)]
 
 
+@pytest.mark.parametrize("drops", [True, False], ids=["cpu", "gpu"])
 @pytest.mark.parametrize("batch", [5, 512])
-def test_log_p_is_the_likelihood_that_is_scored(base, prompts, batch):
+def test_log_p_is_the_likelihood_that_is_scored(base, prompts, batch, drops, monkeypatch):
+    """Also where rows that have ended stay in the batch, as on a GPU."""
+    monkeypatch.setattr(reader, "on_cpu", lambda model: drops)
     model, tokenizer = base
     model.train()
     rows = samplers.draw(ModelEngine(model, tokenizer, prompts, batch), 64, 1.0, np.random.default_rng(0)).rows

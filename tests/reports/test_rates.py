@@ -7,7 +7,7 @@ import pytest
 from lib import profiles
 from lib.evaluation import runner
 from lib.reports import rates, results
-from lib.storage import digests, files, folders
+from lib.storage import digests, folders
 from lib.storage.errors import UsageError
 
 
@@ -61,6 +61,21 @@ def test_an_objective_takes_the_allowed_rate_that_is_best_for_its_own_reward(sum
     assert table["chosen"].tolist() == [False, True, False] and table["objective"].eq("sharpen").all()
 
 
+def test_a_rate_is_judged_by_the_mean_of_its_seeds(summary, tmp_path):
+    """At 3e-4 one seed is the best of all and another the worst; 1e-4 has the better mean."""
+    about = {"objective": "sharpen", "learning_rate": 3e-4, "seed": 4}
+    worst = evaluation(tmp_path, 0.5, -9, -2, run="worst", **about)
+    both = pd.concat([summary[summary["learning_rate"] != 1e-3], pd.DataFrame([worst])])
+    table = rates.choice(both, rates.control(both)).set_index("learning_rate")
+    assert table["reward"].tolist() == pytest.approx([-4, -6], abs=1e-6) and table["seeds"].tolist() == [1, 2]
+    assert table["chosen"].tolist() == [True, False]
+
+
+def test_a_control_alone_leaves_nothing_to_choose(summary):
+    alone = summary[summary["objective"].isin(["base", "random"])]
+    assert rates.choice(alone, rates.control(alone)).empty
+
+
 @pytest.mark.parametrize(
     ("objective", "numbers", "expected"),
     [
@@ -76,29 +91,34 @@ def test_the_own_reward_is_the_objectives(objective, numbers, expected, tmp_path
     assert rates.own_reward(row).mean() == pytest.approx(expected, abs=1e-6) and len(rates.own_reward(row)) == 50
 
 
-def test_a_profile_whose_control_moved_too_far_fails_its_own_check(summary, tmp_path, monkeypatch):
+def test_a_profile_whose_control_moved_too_far_fails_its_own_check(summary, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(folders, "HOME", tmp_path)
     monkeypatch.setattr(results, "evaluations", lambda profile: summary)
     profile = profiles.load("quick")
-    rates.check(profile)  # no results, nothing to say
+    rates.check(profile)
+    assert "No control with 3 seeds judges the runs on many_wordings at 0.0001, one_wording" in capsys.readouterr().out
     rates.collect(profile)
     assert len(rates.load("quick")) == 3 and len(rates.load("quick", "rates")) == 3
-    with pytest.raises(UsageError, match=r"m at 0.001 by -5.0 points\), .* lower learning_rate"):
-        rates.check(profile)
-    rates.check(profile.changed(compares_rates=True))
-    files.write_table(tmp_path / "data/results/quick/control.csv", rates.control(summary)[:2])
-    rates.check(profile)
+    summary["model"] = "one_wording"
+    rates.collect(profile)
+    rates.check(profile)  # 1e-4 stays, and nothing else is trained at another rate
+    fast = profile.changed(train=profile.train | {"learning_rate": 1e-3})
+    with pytest.raises(UsageError, match=r"one_wording at 0.001 by -5.0 points\), .* lower learning_rate"):
+        rates.check(fast)
+    rates.check(fast.changed(compares_rates=True))
+    monkeypatch.setattr(results, "evaluations", lambda profile: summary[summary["objective"] != "random"][:2])
+    rates.collect(profile)  # a profile without a control, and with one rate, has neither table
+    assert rates.load("quick") is None and rates.load("quick", "rates") is None
 
 
 def test_the_profile_cpu_trains_at_the_rates_that_were_chosen():
-    """`profiles/cpu.yaml` against data/results/rates/rates.csv, and its control at every one of them."""
-    found, control = (pd.read_csv(folders.ROOT / "data/results/rates" / f"{name}.csv") for name in ("rates", "control"))
-    chosen = found[found["chosen"]].set_index(["model", "objective"])["learning_rate"].to_dict()
-    for model, rates_of in control[control["allowed"]].groupby("model")["learning_rate"]:
-        if len(rates_of) == 1:  # nothing to choose from
-            chosen |= {(model, objective): rates_of.iloc[0] for objective in ("task", "sharpen", "tempered", "tilted")}
+    """`profiles/cpu.yaml` against data/results/rates/control.csv, and its own control at every one of them."""
+    control = pd.read_csv(folders.ROOT / "data/results/rates/control.csv")
+    allowed = control[control["allowed"]].set_index("model")["learning_rate"]
+    assert allowed.index.is_unique  # one rate per base: nothing to choose from
     rows = [row for row in profiles.load("cpu").rows.values() if row["objective"] != "random"]
-    assert {(row["model"], row["objective"]): row["learning_rate"] for row in rows} == chosen
+    assert all(row["learning_rate"] == allowed[row["model"]] for row in rows)
+    chosen = {(row["model"], row["objective"]): row["learning_rate"] for row in rows}
     controls = {(r["model"], r["learning_rate"]) for r in profiles.load("cpu").rows.values() if r["objective"] == "random"}
     assert controls == {(model, rate) for (model, _), rate in chosen.items()}
     assert {row["seed"] for row in rows} == {0, 1, 2}

@@ -136,7 +136,14 @@ def test_an_objective_has_a_row_with_all_of_its_seeds(tmp_path, monkeypatch):
     assert (task["label"], task["seeds"], task["accuracy_sampled"]) == ("task", 2, 0.625)
     assert (task["lowest_seed"], task["highest_seed"]) == (0.5, 0.75)
     found = statistics.two_level(np.array([[1, 1, 0, 0], [1, 1, 1, 0]]))[0]
-    assert [task["accuracy_sampled_low"], task["accuracy_sampled_high"]] == pytest.approx([found.low, found.high], abs=1e-5)
+    assert found.low < 0 and found.high > 1  # two seeds and four questions say nothing; a rate is not outside of 0 to 1
+    assert [task["accuracy_sampled_low"], task["accuracy_sampled_high"]] == [0, 1]
+
+
+def test_where_every_seed_is_always_right_the_interval_is_the_binomial_bound(tmp_path, monkeypatch):
+    assert _collect(tmp_path, monkeypatch, runs_and_seeds=((0, 1.0), (1, 1.0)))
+    task = results.load_labels("mine").iloc[1]
+    assert task["accuracy_sampled"] == 1 and task["accuracy_sampled_low"] == pytest.approx(0.025 ** (1 / 4), abs=1e-5)
 
 
 def test_each_data_set_is_compared_by_itself_and_the_first_is_the_headline(tmp_path, monkeypatch):
@@ -202,7 +209,7 @@ def test_older_results_have_no_differences(table):
 def test_a_half_finished_profile_writes_nothing(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(folders, "HOME", tmp_path)
     assert results.collect(profiles.load("quick")) is False
-    assert "9 of 9 evaluations of quick are not there yet" in capsys.readouterr().out
+    assert "10 of 10 evaluations of quick are not there yet" in capsys.readouterr().out
     assert not (tmp_path / "data").exists()
 
 

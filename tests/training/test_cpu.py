@@ -84,14 +84,16 @@ def test_one_pass_per_step_trains_as_two_do(changed, tmp_path, monkeypatch):
 
 
 def test_a_steps_draws_depend_on_seed_and_step_alone(tmp_path):
-    """Another seed draws others; the order of the problems is of the seed as well, so the same problem is looked for."""
+    """Not on how many are generated at once; another seed, and another step, draws others of the same two problems."""
     texts = {}
-    for seed in (0, 1):
-        folder = train.train(train.prepare(tmp_path / str(seed), WHOLE.changed(seed=seed, train_problems=2)))
+    for seed, parts in ((0, 0), (0, 3), (1, 0)):
+        config = WHOLE.changed(seed=seed, train_problems=2, generation_batch=parts)
+        folder = train.train(train.prepare(tmp_path / f"{seed}-{parts}", config))
         for step in (0, 1):
             frame = pd.read_parquet(folder / "completions" / f"step-{step:05d}.parquet")
-            texts[seed, step] = sorted(zip(frame["problem_id"], frame["completion"]))
-    assert len({tuple(map(tuple, found)) for found in texts.values()}) == 4
+            texts[seed, parts, step] = sorted(zip(frame["problem_id"], frame["completion"]))
+    assert texts[0, 0, 0] == texts[0, 3, 0]
+    assert len({tuple(found) for (_, parts, _), found in texts.items() if parts == 0}) == 4
 
 
 def test_an_unpacked_model_is_what_its_four_bits_stand_for(policy):
@@ -110,6 +112,24 @@ def test_an_unpacked_model_is_what_its_four_bits_stand_for(policy):
     unpacked = dict(dense.dequantised(packed).named_modules())
     for name, expected in numbers.items():
         assert torch.equal(unpacked[name].weight, expected.float()), name
+
+
+@pytest.mark.parametrize("more", [{}, {"use_dora": True}, {"lora_bias": True}])
+def test_a_merged_layer_computes_what_it_did(more):
+    """Plain LoRA is merged; DoRA and LoRA with a bias, which are more than W + scaling·B·A, stay as they are."""
+    from peft import LoraConfig, get_peft_model
+
+    from lib.models import dense, tiny
+
+    torch.manual_seed(0)
+    settings = {"r": 4, "lora_alpha": 8, "target_modules": loading.LORA_TARGETS, "init_lora_weights": False}
+    model = get_peft_model(tiny.build_model().eval(), LoraConfig(**settings, **more))
+    ids = torch.tensor([[1, 4, 7, 5]])
+    with torch.no_grad():
+        apart = model(ids).logits
+        with dense.merged(model):
+            assert ("forward" in vars(model.base_model.model.model.layers[0].mlp.up_proj)) == (not more)
+            torch.testing.assert_close(model(ids).logits, apart, atol=1e-4, rtol=1e-4)
 
 
 def test_merging_leaves_nothing_behind(policy):
