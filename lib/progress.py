@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable, Iterator
 STARTED = re.compile(r"Job (\d+): (.+)")
 ENDED = re.compile(r"Finished jobid: (\d+)")
 COUNTED = re.compile(r"([1-9]\d*) of (\d+) steps \(\d+%\) done")
-CHATTER = re.compile(
-    r"\s*$|\[\w{3} \w{3} |Assuming|SNAKEMAKE|=+$|Building DAG|Using shell|Provided|Rules claiming|Job stats|job +count|-+ +-+|"
-    r"\w+ +\d+$|Select jobs|Execute \d+ jobs|Reason|Complete log|Elapsed time|(local)?rule all|"
+CHATTER = re.compile(  # and bars that have just begun or are full, beside which the job says what it does
+    r"\s*$|[\w .-]+: +(0|100)%\||\[\w{3} \w{3} |Assuming|SNAKEMAKE|=+$|Building DAG|Using shell|Provided|"
+    r"Rules claiming|Job stats|job +count|-+ +-+|\w+ +\d+$|Select jobs|Execute \d+ jobs|Reason|Complete log|Elapsed time|"
+    r"Touching output|(local)?rule all|"
     r"  (Date|Workflow ID|Platform|Host|User|Snakemake version|Python version|Command|Snakefile|Base directory|Run directory|"
     r"Working directory|Config file|Config MD5)"
 )

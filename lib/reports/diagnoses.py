@@ -59,6 +59,7 @@ def arrows(ax: Axes, rows: pd.DataFrame) -> Axes:
 def approach(ax: Axes, steps: pd.DataFrame, optima: pd.DataFrame) -> Axes:
     """S_p of training samples by step of `sharpen`, and of `task` for comparison, thin: a line per model, the mean of its runs; the
     optimum of each model dashed. `optima` is `optimum.csv`."""
+    reached: list[str] = []
     for rank, (model, best) in enumerate(optima[optima["objective"] == "sharpen"].groupby("model", sort=False)):
         for objective, width in (("sharpen", 1.8), ("task", 0.8)):
             mean = steps[(steps["model"] == model) & (steps["objective"] == objective)].groupby("step")["reference_logprob"].mean()
@@ -66,6 +67,8 @@ def approach(ax: Axes, steps: pd.DataFrame, optima: pd.DataFrame) -> Axes:
             if len(mean):
                 ax.plot(mean.index, figures.smooth(mean), label=f"{model}, {objective}", **look)
         ax.axhline(best["optimum"].mean(), color=figures.style("sharpen", rank)["color"], linestyle="--", linewidth=1)
+        reached.append(f"{model} {best['reached'].mean():.2f} of {best['optimum'].mean():.2f}")
+    ax.set_title(f"sharpen reaches, in nats on test problems:\n{', '.join(reached)}" if reached else "no run of sharpen")
     ax.set(xlabel="training step (updates; running mean of 5)", ylabel="S_p (nats per completion)")
     return ax
 

@@ -5,7 +5,7 @@
 import sys
 
 from lib.data.sets import SETS
-from lib.reports import markdown, results
+from lib.reports import claims, markdown, results
 from lib.rewards.objectives import OBJECTIVES
 from lib.storage import files
 from lib.storage.errors import UsageError
@@ -38,6 +38,7 @@ def update() -> None:
     """Puts every generated table into its page, between the markers `<!-- name: make table -->` and `<!-- end of name -->`."""
     tables = [(ROOT / "README.md", "results", results.markdown(README))]
     tables += [(ROOT / "docs/objectives.md", "objectives", objectives()), (ROOT / "docs/data.md", "data sets", data_sets())]
+    tables += [(ROOT / "docs/claims.md", "claims", claims.body())]
     for path, name, table in tables:
         begin, end = f"<!-- {name}: make table -->", f"<!-- end of {name} -->"
         before, rest = path.read_text(encoding="utf-8").split(begin)

@@ -23,7 +23,9 @@ Execute 1 jobs...
 [Thu Nov 26 02:08:06 2026]
 Job 6: train one_wording-task-s0
 Reason: Missing output files: /x/05_train.ipynb
+one_wording-task-s0:   0%|          | 0/140 [00:00<?, ?step/s]
 one_wording-task-s0:  40%|████      | 56/140 [00:30<00:45,  1.9step/s, accuracy=0.52]
+one_wording-task-s0: 100%|██████████| 140/140 [01:10<00:00,  1.9step/s, accuracy=0.93]
 [Thu Nov 26 02:08:06 2026]
 Finished jobid: 6 (Rule: train)
 1 of 3 steps (33%) done

@@ -43,7 +43,7 @@ def table():
     """Two seeds of `sharpen` on one base, one run of `tempered` on another."""
     rows = pd.DataFrame({"model": ["a", "a", "b"], "objective": ["sharpen", "sharpen", "tempered"], "way": [0.5, 0.97, 0.8]})
     rows["label"] = ["sharpen α=1", "sharpen α=1", "tempered α=4"]
-    return rows.assign(way_low=rows["way"] - 0.1, way_high=rows["way"] + 0.1, optimum=-1.0)
+    return rows.assign(way_low=rows["way"] - 0.1, way_high=rows["way"] + 0.1, reached=-1.5, optimum=-1.0)
 
 
 def test_ways_are_drawn_in_percent_with_the_seeds_side_by_side(table):
@@ -61,5 +61,5 @@ def test_the_approach_shows_sharpen_task_and_the_optimum(table):
     diagnoses.approach(ax, steps.assign(reference_logprob=[-5.0, -3.0, -5.0, -4.0]), table)
     lines = {line.get_label(): list(line.get_ydata()) for line in ax.get_lines()}
     assert lines["a, sharpen"] == [-4.0, -4.0] and lines["a, task"] == [-4.5, -4.5]  # the mean of both steps
-    assert [-1.0, -1.0] in lines.values()
+    assert [-1.0, -1.0] in lines.values() and ax.get_title(loc="left").endswith("a -1.50 of -1.00")
     plt.close("all")

@@ -16,6 +16,7 @@ def test_tables_are_put_between_their_markers_and_nothing_else_changes(tmp_path,
     monkeypatch.setattr(pages.results, "markdown", lambda profile: f"| table of {profile} |")
     (tmp_path / "docs").mkdir()
     written = {"README.md": "results", "docs/objectives.md": "objectives", "docs/data.md": "data sets"}
+    written["docs/claims.md"] = "claims"
     for path, name in written.items():
         (tmp_path / path).write_text(f"before\n<!-- {name}: make table -->\nold\n<!-- end of {name} -->\nafter\n")
     pages.update()
