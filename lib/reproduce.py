@@ -28,9 +28,9 @@ def reproduce(profile: str, targets: list[str]) -> None:
     cores = os.environ.get("JOBS") or os.cpu_count()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
     memory = max(memory, chosen.memory_mb)  # what a job may take is a guess, and must not keep it from starting
-    command = ["snakemake", "--cores", str(cores), "--resources", f"mem_mb={memory}", "gpu=1"]
-    command += ["--config", f"profile={profile}"]
-    command += ["--rerun-incomplete", "--nolock", "--rerun-triggers", "mtime", "params", "input"]
+    command = ["snakemake", "--config", f"profile={profile}", "--resources", f"mem_mb={memory}", "gpu=1"]
+    command += ["--rerun-triggers", "mtime", "params", "input", "--rerun-incomplete", "--nolock"]
+    command += ["--cores", str(cores)]  # last, since it takes one word: after it come targets
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")  # a trainer refuses to see more than one
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     os.environ[LEADER] = str(os.getpid())
