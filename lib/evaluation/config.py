@@ -27,7 +27,7 @@ class EvalConfig(Config):
     max_completion_tokens: Count = 64
     batch_size: Count = 512  # completions sampled at a time; halved while memory runs out
     chunk: Count = 64  # problems between two savings
-    token_budget: Count = 1024  # padded tokens per likelihood pass
+    token_budget: Count = 1024  # tokens that a likelihood pass reads, padding included
     seed: Annotated[int, Field(ge=0)] = 0
     on_training_data: bool = False  # evaluate a run on the very file that it was trained on
     validation_problems: Count = 100  # for the best checkpoint, from the validation split

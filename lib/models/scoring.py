@@ -38,15 +38,28 @@ class TokenScores(NamedTuple):
         return SequenceScores(self.logprob.detach().sum(1).numpy(), entropy.numpy())
 
 
-def micro_batches(lengths: Sequence[int], token_budget: int) -> list[list[int]]:
-    """Groups indices, longest first, so that no group's padded size exceeds `token_budget` tokens (one sequence may)."""
+def micro_batches(
+    prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]], token_budget: int, shared: bool = False
+) -> list[list[int]]:
+    """Groups indices, longest first, so that no group reads more than `token_budget` tokens, padding included (one sequence may).
+    Where prompts are `shared`, one that several completions of a group have is read once."""
+    lengths = [len(c) + (0 if shared else len(p)) for p, c in zip(prompts, completions, strict=True)]
     batches: list[list[int]] = []
+    asked: set[tuple[int, ...]] = set()  # the different prompts of the last group
     for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        if batches and (len(batches[-1]) + 1) * lengths[batches[-1][0]] <= token_budget:
+        prompt = {tuple(prompts[index])} if shared else set()
+        if batches and _padded(asked | prompt) + (len(batches[-1]) + 1) * lengths[batches[-1][0]] <= token_budget:
             batches[-1].append(index)
+            asked |= prompt
         else:
             batches.append([index])
+            asked = prompt
     return batches
+
+
+def _padded(rows: set[tuple[int, ...]]) -> int:
+    """The size of rows that are filled up to the longest."""
+    return len(rows) * max(map(len, rows), default=0)
 
 
 @contextlib.contextmanager
@@ -95,13 +108,12 @@ def token_scores(
     changes nothing. With `gradient` the log-probabilities can be differentiated, and all micro-batches are held until then. Raises
     ValueError for an empty prompt, which has no logits for the first token."""
     refuse_empty(prompt_ids)
-    sizes = [len(completion) for completion in completion_ids]
-    whole = [len(prompt) + size for prompt, size in zip(prompt_ids, sizes, strict=True)]
-    passes = _read_once if on_cpu(model) else _read_whole
+    sizes, once = [len(completion) for completion in completion_ids], on_cpu(model)
+    passes = _read_once if once else _read_whole
     logprobs: list[torch.Tensor] = [torch.empty(0)] * len(sizes)
     entropies = list(logprobs)
     with scoring_mode(model, reference, gradient):
-        for batch in micro_batches(whole, token_budget):
+        for batch in micro_batches(prompt_ids, completion_ids, token_budget, once):
             prompts, completions = [prompt_ids[i] for i in batch], [completion_ids[i] for i in batch]
             logits, at = passes(model, prompts, completions, pad_token_id)
             targets = torch.tensor([token for completion in completions for token in completion], dtype=torch.long)

@@ -46,7 +46,7 @@ class TrainConfig(Config):
     vllm_memory: Annotated[float, Field(gt=0, le=1)] = 0.5  # share of the GPU that vLLM may take, its weights included
     max_prompt_tokens: Count = 32
     max_completion_tokens: Count = 64
-    token_budget: Count = 1024  # padded tokens per likelihood pass
+    token_budget: Count = 1024  # tokens that a likelihood pass reads, padding included
     save_every: Count = 20
     keep_checkpoints: Annotated[int, Field(ge=2)] = 2  # the newest ones; of more, 06_evaluate can choose the best
     report_to: list[str] | str = "none"  # TRL's live reporters, such as tensorboard, trackio or wandb

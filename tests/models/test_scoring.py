@@ -61,13 +61,22 @@ def test_completion_tokens_that_equal_the_padding_token_still_count():
 
 def test_micro_batches_keep_to_the_budget_and_lose_nothing(on_cpu):
     lengths = [5, 40, 7, 7, 39, 90]
-    batches = micro_batches(lengths, 80)
+    batches = micro_batches([[1]] * 6, [[1] * (n - 1) for n in lengths], 80)
     assert sorted(i for batch in batches for i in batch) == list(range(6))
     assert batches == [[5], [1, 4], [2, 3, 0]]
     fake = FixedLogits()
     sequence_scores(fake, [[1]] * 6, [[1] * (n - 1) for n in lengths], PAD, token_budget=80)
-    once = [(1, 1), (1, 88), (1, 1), (2, 38), (1, 1), (3, 5)]  # prompt, then all that predicts something
+    once = [(1, 1), (1, 88), (1, 1), (2, 38), (1, 1), (3, 5)]  # the prompt, then all that predicts something
     assert fake.calls == (once if on_cpu else [(1, 90), (2, 40), (3, 7)])
+
+
+def test_a_prompt_that_a_group_shares_counts_once():
+    """Prompts of 10 tokens, completions of 5: three of one prompt read 10 + 15 tokens, and one of another prompt 15 more."""
+    prompts, completions = [[1] * 10] * 3 + [[2] * 10], [[1] * 5] * 4
+    assert micro_batches(prompts, completions, 40, shared=True) == [[0, 1, 2, 3]]
+    assert micro_batches(prompts, completions, 39, shared=True) == [[0, 1, 2], [3]]
+    assert micro_batches(prompts, completions, 39) == [[0, 1], [2, 3]]
+    assert micro_batches([[1] * 10, [2] * 4], [[1] * 5] * 2, 29, shared=True) == [[0], [1]]  # the shorter one is padded
 
 
 def test_modes_and_flags_are_restored_when_the_model_raises(monkeypatch):
