@@ -171,8 +171,11 @@ class _Draw:
         """(the next token of each row that goes on, [B, 1], which of them go on after it, [B]) from their logits [B, V], after
         `seen` [B, prompt + position]."""
         logits = logits.double()
-        token = self._choose(self._shaped(logits, seen))
-        logprob = logits.gather(1, token) - logits.logsumexp(1, keepdim=True)
+        shaped = self._shaped(logits, seen)
+        token, log_total = self._choose(shaped)
+        if shaped is not logits or log_total is None:
+            log_total = logits.logsumexp(1, keepdim=True)
+        logprob = logits.gather(1, token) - log_total
         token, at = token.cpu(), self.position
         self.ids[self.rows, at], self.logprobs[self.rows, at] = token[:, 0], logprob[:, 0].cpu()
         self.position = at + 1
@@ -201,13 +204,16 @@ class _Draw:
         end_of_prompt = input_ids[:, [-1 - self.position]]  # stands in for padding, which nobody wrote and no penalty is for
         return self.warpers(torch.where(input_ids == self.pad, end_of_prompt, input_ids), logits)
 
-    def _choose(self, logits: torch.Tensor) -> torch.Tensor:
-        """The token of each row, [B, 1]: the likeliest if greedy, else where the cumulative distribution passes the uniform."""
+    def _choose(self, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """(the token of each row, [B, 1]: the likeliest if greedy, else where the cumulative distribution passes the uniform; the
+        logarithm of Σ exp(logits), [B, 1], where that is known then)."""
         if self.sampler.temperature == 0:
-            return logits.argmax(dim=-1, keepdim=True)
-        cumulative = (logits - logits.amax(1, keepdim=True)).exp_().cumsum(1)  # of what the probabilities are proportional to
-        uniforms = self.uniforms[self.rows, self.position, None].to(logits.device)
-        return torch.searchsorted(cumulative, uniforms * cumulative[:, -1:], right=True).clamp(max=logits.shape[1] - 1)
+            return logits.argmax(dim=-1, keepdim=True), None
+        peak = logits.amax(1, keepdim=True)
+        cumulative = (logits - peak).exp_().cumsum(1)  # of what the probabilities are proportional to
+        total, uniforms = cumulative[:, -1:], self.uniforms[self.rows, self.position, None].to(logits.device)
+        token = torch.searchsorted(cumulative, uniforms * total, right=True).clamp(max=logits.shape[1] - 1)
+        return token, peak + total.log()
 
 
 def _warpers(sampler: Sampler) -> Any:
