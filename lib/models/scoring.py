@@ -164,5 +164,5 @@ def _at(logits: torch.Tensor, at: tuple[torch.Tensor, ...], targets: torch.Tenso
         target = targets[part].to(logits.device)[:, None]
         logprobs.append(log_probs.gather(-1, target).squeeze(-1).cpu().double())
         with torch.no_grad():
-            entropies.append(-(log_probs.exp() * log_probs).nansum(-1).cpu().double())
+            entropies.append(-log_probs.exp().mul_(log_probs).nansum(-1).cpu().double())
     return [torch.cat(logprobs), torch.cat(entropies)]
