@@ -17,7 +17,6 @@ from lib.models.tokens import Tokenizer, prompt_ids
 from lib.profiles import Profile
 from lib.reports import audit_words, results
 from lib.storage import files, folders
-from lib.storage.errors import UsageError
 from lib.training import train
 
 ABOUT = ("model", "objective", "alpha", "beta_inv", "normalization", "length_exponent", "learning_rate", "seed")
@@ -62,10 +61,7 @@ def collect(profile: Profile) -> bool:
 
 def load(profile: str) -> pd.DataFrame:
     """The audits of a profile, with a `label` of the objective and a `name` of the run; raises UsageError if there are none."""
-    path = folders.results_folder(profile) / "audit.csv"
-    if not path.exists():
-        raise UsageError(f"There are no audits of the profile {profile!r}: run `make reproduce PROFILE={profile}` first.")
-    table = results.labelled(pd.read_csv(path).assign(refusal=lambda t: t["refusal"].fillna("")))
+    table = results.labelled(results.read_table(profile, "audit", "audits").assign(refusal=lambda t: t["refusal"].fillna("")))
     table["name"] = table["model"] + ", " + table["label"]
     several = table.groupby("name")["seed"].transform("nunique") > 1
     return table.assign(name=table["name"].where(~several, table["name"] + ", seed " + table["seed"].astype(str)))

@@ -16,7 +16,6 @@ from lib.models.search import Likely
 from lib.profiles import Profile
 from lib.reports import results
 from lib.storage import files, folders
-from lib.storage.errors import UsageError
 
 ABOUT = ["run", "model", "objective", "label", "alpha", "learning_rate", "seed"]
 
@@ -72,7 +71,4 @@ def collect(profile: Profile) -> bool:
 
 def load(profile: str) -> pd.DataFrame:
     """The table of a profile; raises UsageError if there is none."""
-    path = folders.results_folder(profile) / "optimum.csv"
-    if not path.exists():
-        raise UsageError(f"There are no distances of the profile {profile!r}: run `make reproduce PROFILE={profile}` first.")
-    return pd.read_csv(path)
+    return results.read_table(profile, "optimum", "distances")

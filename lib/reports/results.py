@@ -147,13 +147,18 @@ def data_sets(profile: str) -> list[str]:
     return list(pd.read_csv(folders.results_folder(profile) / "summary.csv")["data_set"].unique())
 
 
+def read_table(profile: str, name: str, what: str) -> pd.DataFrame:
+    """`data/results/<profile>/<name>.csv`; raises UsageError, which calls its rows `what`, if it is not there."""
+    path = folders.results_folder(profile) / f"{name}.csv"
+    if not path.exists():
+        raise UsageError(f"There are no {what} of the profile {profile!r}: run `make reproduce PROFILE={profile}` first.")
+    return pd.read_csv(path)
+
+
 def load_labels(profile: str, data_set: str | None = None) -> pd.DataFrame:
     """A profile's objectives on one data set, by default each model's first, a row each with all of its seeds. Raises UsageError if
     there are no results."""
-    path = folders.results_folder(profile) / "labels.csv"
-    if not path.exists():
-        raise UsageError(f"There are no results of the profile {profile!r}: run `make reproduce PROFILE={profile}` first.")
-    table = pd.read_csv(path)
+    table = read_table(profile, "labels", "results")
     return table[table["data_set"] == (data_set or table.groupby("model")["data_set"].transform("first"))].reset_index(drop=True)
 
 

@@ -8,7 +8,7 @@ from lib.storage.folders import ROOT
 
 @pytest.mark.parametrize("claim", claims.CLAIMS, ids=lambda claim: claim.claim[:40])
 def test_a_verdict_fits_the_results_that_it_rests_on(claim):
-    assert claim.holds()
+    assert claim.verdict.startswith("open") if claim.holds is None else claim.holds()
     assert all((ROOT / path).exists() for path in claim.rests_on)
     assert claim.by in {"the paper", "the kit", "a sceptic"} and claim.would_change
 
@@ -23,7 +23,7 @@ def test_a_verdict_cannot_outlive_its_results(monkeypatch):
         return found.assign(model=found["model"].replace(swap)) if "model" in found else found
 
     monkeypatch.setattr(claims, "table", swapped)
-    fits = {claim.claim: claim.holds() for claim in claims.CLAIMS}
+    fits = {claim.claim: claim.holds() for claim in claims.CLAIMS if claim.holds}
     assert not fits["The optimum of sharpening can be unfavourable."]
     assert not fits["Where sharpening loses against the task reward, training may have stopped too early."]
 
