@@ -130,6 +130,10 @@ def test_a_merged_layer_computes_what_it_did(more):
         with dense.merged(model):
             assert ("forward" in vars(model.base_model.model.model.layers[0].mlp.up_proj)) == (not more)
             torch.testing.assert_close(model(ids).logits, apart, atol=1e-4, rtol=1e-4)
+        layer = model.base_model.model.model.layers[0].mlp.up_proj
+        layer.fan_in_fan_out = True  # as for GPT-2, whose matrices are stored the other way round
+        with dense.merged(model):
+            assert "forward" not in vars(layer)
 
 
 def test_merging_leaves_nothing_behind(policy):
