@@ -38,6 +38,9 @@ class Reader:
         self.cache: Any = None
         self.logits = self._pass(ids, (self.mask.cumsum(1) - 1).clamp(min=0), logits_to_keep=1)[:, -1]
         if self.drops:
+            from lib.models.cache import give_room  # by now Unsloth is there, which must come before
+
+            give_room(self.cache)
             place = {row: i for i, row in enumerate(different)}
             self.keep(torch.tensor([place[tuple(prompt)] for prompt in prompts]))
 

@@ -18,7 +18,7 @@ POSITIONS = 512  # positions at a time whose logits become float32 log-probabili
 
 class SequenceScores(NamedTuple):
     """Per completion, [N] float64: `logprob`, the sum over its tokens in nats, and `entropy`, the mean over its positions
-    of the next-token distribution's entropy in nats."""
+    of the next-token distribution's entropy in nats; NaN for a reference, whose entropy nobody reads."""
 
     logprob: np.ndarray
     entropy: np.ndarray
@@ -26,7 +26,7 @@ class SequenceScores(NamedTuple):
 
 class TokenScores(NamedTuple):
     """Per token of N completions, [N, T] float64, with 0 after a completion's end: `logprob`, log p(y_t | x, y_<t), and `entropy`,
-    that of the next-token distribution, both in nats. `lengths` [N] says where the ends are."""
+    that of the next-token distribution, both in nats; NaN for a reference. `lengths` [N] says where the ends are."""
 
     logprob: torch.Tensor
     entropy: torch.Tensor
@@ -117,7 +117,7 @@ def token_scores(
             prompts, completions = [prompt_ids[i] for i in batch], [completion_ids[i] for i in batch]
             logits, at = passes(model, prompts, completions, pad_token_id)
             targets = torch.tensor([token for completion in completions for token in completion], dtype=torch.long)
-            found = (values.split([sizes[i] for i in batch]) for values in _at(logits, at, targets, temperature))
+            found = (values.split([sizes[i] for i in batch]) for values in _at(logits, at, targets, temperature, not reference))
             for i, logprob, entropy in zip(batch, *found, strict=True):
                 logprobs[i], entropies[i] = logprob, entropy
     logprob, entropy = (pad_sequence(values, batch_first=True) for values in (logprobs, entropies))
@@ -153,9 +153,11 @@ def _read_whole(model: Model, prompts: Sequence[Sequence[int]], completions: Seq
     return logits, (started & mask.bool())[:, 1:].nonzero(as_tuple=True)
 
 
-def _at(logits: torch.Tensor, at: tuple[torch.Tensor, ...], targets: torch.Tensor, temperature: float) -> list[torch.Tensor]:
-    """(log-probabilities of the M targets, entropies), [M] float64 each, at the places `at`; only these ever become float32, and
-    the others are never copied."""
+def _at(
+    logits: torch.Tensor, at: tuple[torch.Tensor, ...], targets: torch.Tensor, temperature: float, with_entropy: bool
+) -> list[torch.Tensor]:
+    """(log-probabilities of the M targets, entropies, or NaN), [M] float64 each, at the places `at`; only these ever become
+    float32, and the others are never copied."""
     logprobs, entropies = [torch.zeros(0, dtype=torch.float64)], [torch.zeros(0, dtype=torch.float64)]
     rows = (at[0] * logits.shape[1] + at[1]).to(logits.device)
     for part in torch.arange(len(targets)).split(POSITIONS) if len(targets) else ():
@@ -163,6 +165,8 @@ def _at(logits: torch.Tensor, at: tuple[torch.Tensor, ...], targets: torch.Tenso
         log_probs = torch.log_softmax(chosen if temperature == 1 else chosen / temperature, dim=-1)
         target = targets[part].to(logits.device)[:, None]
         logprobs.append(log_probs.gather(-1, target).squeeze(-1).cpu().double())
-        with torch.no_grad():
-            entropies.append(-log_probs.exp().mul_(log_probs).nansum(-1).cpu().double())
-    return [torch.cat(logprobs), torch.cat(entropies)]
+        if with_entropy:
+            with torch.no_grad():
+                entropies.append(-log_probs.exp().mul_(log_probs).nansum(-1).cpu().double())
+    logprob = torch.cat(logprobs)
+    return [logprob, torch.cat(entropies) if with_entropy else torch.full_like(logprob, torch.nan)]

@@ -109,7 +109,7 @@ class FixedLogits(torch.nn.Module):
         self.generation_config = types.SimpleNamespace(eos_token_id=0)
 
     def forward(self, input_ids, past_key_values, **_):
-        cache = types.SimpleNamespace(batch_select_indices=lambda rows: None)
+        cache = types.SimpleNamespace(layers=[], batch_select_indices=lambda rows: None)
         return types.SimpleNamespace(logits=self.logits.expand(*input_ids.shape, -1), past_key_values=cache)
 
     def generate(self, input_ids, attention_mask, generation_config, logits_processor):

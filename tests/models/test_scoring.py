@@ -31,7 +31,7 @@ class FixedLogits(torch.nn.Module):
     def forward(self, input_ids, attention_mask, use_cache, position_ids=None, past_key_values=None, logits_to_keep=0):
         assert use_cache == (position_ids is not None)  # for whole rows a cache would only take memory
         self.calls.append(tuple(input_ids.shape))
-        cache = SimpleNamespace(batch_select_indices=lambda rows: None)
+        cache = SimpleNamespace(layers=[], batch_select_indices=lambda rows: None)
         return SimpleNamespace(logits=self.logits.expand(*input_ids.shape, -1), past_key_values=cache)
 
 

@@ -22,7 +22,7 @@ class Chain(torch.nn.Module):
         self.generation_config = SimpleNamespace(eos_token_id=0)
 
     def forward(self, input_ids, logits_to_keep=0, **_):
-        cache = SimpleNamespace(batch_select_indices=lambda rows: None)
+        cache = SimpleNamespace(layers=[], batch_select_indices=lambda rows: None)
         return SimpleNamespace(logits=self.table[input_ids], past_key_values=cache)
 
 
