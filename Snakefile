@@ -14,6 +14,7 @@ RUNS = PROFILE.rows
 BASES = {folders.base_name(model): model for model in PROFILE.models}
 FOLDER = f"{folders.HOME}/runs/{PROFILE.name}"
 MEMORY = PROFILE.memory_mb
+CHECKPOINT = {} if PROFILE.checkpoint == "last" else {"checkpoint": PROFILE.checkpoint}
 # One GPU per job where a model is not a tiny base: on one machine jobs then follow one another, on a cluster each gets its own.
 GPU = int(PROFILE.needs_gpu)
 # Threads are fixed, so that results do not depend on how many cores there are.
@@ -34,13 +35,22 @@ def weights(model):
     return [f"{tiny.BASES[model]}/model.safetensors"] if model in tiny.BASES else []
 
 
+def started_from(run):
+    """The run whose policy a run starts from, if it does."""
+    start = PROFILE.train_config(**RUNS[run]).start
+    return [f"{FOLDER}/{start}/05_train.ipynb"] if start else []
+
+
 def has_forecast(base):
     """Whether a base is sampled as a forecast needs it (notebook 08): from p itself, twice or more per problem."""
     evaluation = PROFILE.eval_configs(BASES[base])[0]
     return evaluation.samples_from_p() and evaluation.samples > 1
 
 
-HAS_OPTIMUM = not PROFILE.compares_rates and any(optima.runs_of(PROFILE, model) for model in PROFILE.models)
+HAS_ROUNDS = any(row.get("round", 1) > 1 for row in RUNS.values())
+# What a later round leads to is not the forecast of the base's samples, nor its optimum.
+IS_FORETOLD = not PROFILE.compares_rates and not HAS_ROUNDS
+HAS_OPTIMUM = IS_FORETOLD and any(optima.runs_of(PROFILE, model) for model in PROFILE.models)
 
 
 wildcard_constraints:
@@ -58,9 +68,10 @@ rule control:  # last, so that a control that moved costs no table and no figure
     input:
         f"{FOLDER}/07_compare.ipynb",
         expand(f"{FOLDER}/{{name}}.ipynb", name=PROFILE.notebooks),
-        [f"{FOLDER}/{base}/08_sharpening_without_training.ipynb" for base in filter(has_forecast, BASES) if not PROFILE.compares_rates],
+        [f"{FOLDER}/{base}/08_sharpening_without_training.ipynb" for base in filter(has_forecast, BASES) if IS_FORETOLD],
         [f"{FOLDER}/10_own_optimum.ipynb"] if HAS_OPTIMUM else [],
         [f"{FOLDER}/09_audit.ipynb"] if all(map(has_forecast, BASES)) and not PROFILE.compares_rates else [],
+        [f"{FOLDER}/11_drift.ipynb"] if HAS_ROUNDS else [],
     output:
         touch(f"{FOLDER}/control.ok"),
     message:
@@ -89,6 +100,7 @@ rule train:
     input:
         "notebooks/05_train.ipynb",
         lambda w: weights(RUNS[w.run]["model"]),
+        lambda w: started_from(w.run),
     output:
         f"{FOLDER}/{{run}}/05_train.ipynb",
     params:
@@ -112,7 +124,7 @@ rule evaluate:
     output:
         f"{FOLDER}/{{run}}/06_evaluate.ipynb",
     params:
-        set=lambda w: parameters(run=w.run),
+        set=lambda w: parameters(run=w.run, **CHECKPOINT),
         profile=lambda w: str(PROFILE.section("evaluate", RUNS[w.run]["model"])),
         grader=verifier.fingerprint(),
     threads: THREADS
@@ -209,5 +221,24 @@ rule audit:
         gpu=GPU,
     message:
         "audit all runs"
+    shell:
+        JOB
+
+
+rule rounds:
+    input:
+        "notebooks/11_drift.ipynb",
+        f"{FOLDER}/07_compare.ipynb",
+        f"{FOLDER}/09_audit.ipynb",
+    output:
+        f"{FOLDER}/11_drift.ipynb",
+    params:
+        set=parameters(),
+    threads: THREADS
+    resources:
+        mem_mb=MEMORY,
+        gpu=GPU,
+    message:
+        "distances between seeds, round by round"
     shell:
         JOB

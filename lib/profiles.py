@@ -32,10 +32,11 @@ class Line(Config):
     learning_rate: float | list[float] | None = None
     fixed_length: bool | None = None
     seeds: Seeds | None = None  # None: the profile's
+    rounds: PositiveInt = 1  # runs in a row, each from the last one's policy, which is its reference
 
     def rows(self) -> list[Values]:
         """Each run of the line, lists multiplied out, without its seed."""
-        given = self.model_dump(exclude_none=True, exclude={"seeds"})
+        given = self.model_dump(exclude_none=True, exclude={"seeds", "rounds"})
         lists = [value if isinstance(value, list) else [value] for value in given.values()]
         return [dict(zip(given, values, strict=True)) for values in itertools.product(*lists)]
 
@@ -44,7 +45,8 @@ class Profile(Config):
     """A batch reproduction. `train` and `evaluate` are settings that all runs share, `by_model` what one model has instead.
     `evaluate.data` may be a list: then every model is evaluated on each, the first being the headline. `notebooks` are those that
     need no run; `without_training` has parameters of notebook 08; `memory_mb` is what a job may take, for Snakemake. A profile that
-    `compares_rates` is there to find learning rates: it has no forecast and no audit."""
+    `compares_rates` is there to find learning rates: it has no forecast and no audit. `checkpoint` best evaluates, besides the last
+    one, the checkpoint of each run that is best on the validation split."""
 
     name: str
     title: str
@@ -57,6 +59,7 @@ class Profile(Config):
     without_training: dict[Literal["alpha", "questions", "steps", "particles", "block"], PositiveFloat | PositiveInt] = {}
     memory_mb: PositiveInt = 1500
     compares_rates: bool = False
+    checkpoint: Literal["last", "best"] = "last"
 
     @model_validator(mode="after")
     def _can_be_carried_out(self) -> Self:
@@ -85,8 +88,8 @@ class Profile(Config):
         found: dict[str, Values] = {}
         for line in self.runs:
             for chosen in line.rows():
-                for seed in line.seeds or self.seeds:
-                    row = chosen | {"seed": seed}
+                for seed, number in itertools.product(line.seeds or self.seeds, range(1, line.rounds + 1)):
+                    row = chosen | {"seed": seed} | ({"round": number} if number > 1 else {})
                     if found.setdefault(name := run_name(**row), row) != row:
                         raise UsageError(f"Two runs would be called {name}: {found[name]} and {row}. Rename a model.")
         return found
@@ -112,6 +115,8 @@ class Profile(Config):
     def train_config(self, **chosen: Any) -> TrainConfig:
         """The settings of a run: its own for the model, under what is chosen here (None leaves the profile's)."""
         own = self.section("train", str(chosen.get("model")))
+        if (number := chosen.pop("round", None) or 1) > 1:
+            chosen["start"] = run_name(**chosen | {"round": number - 1})
         return TrainConfig(**own | {k: v for k, v in chosen.items() if v is not None})
 
     def eval_configs(self, model: str, data: str | None = None) -> list[EvalConfig]:
@@ -145,10 +150,11 @@ def load(name: str) -> Profile:
 
 
 def run_name(model: str, objective: str, seed: int, **numbers: Any) -> str:
-    """A run's folder name: what was asked for, in file-name letters, such as `many_wordings-tempered-a4-s0`. `numbers` are other
-    settings of `Line`; None, and a normalization of `sum`, leave no trace."""
+    """A run's folder name: what was asked for, in file-name letters, such as `many_wordings-tempered-a4-s0`, or `…-s0-round2`.
+    `numbers` are other settings of `Line`; None, a normalization of `sum`, and the first round leave no trace."""
     shown = {"alpha": "a{:g}", "beta_inv": "b{:g}", "normalization": "{}", "length_exponent": "e{:g}", "learning_rate": "r{:g}"}
     shown |= {"fixed_length": "fixed"}
     given = {name: value for name, value in numbers.items() if value not in (None, "sum") and value is not False}
     parts = [form.format(given[name]) for name, form in shown.items() if name in given]
-    return "-".join([folders.short_name(model), objective, *parts, f"s{seed}"])
+    parts += [f"s{seed}"] + ([f"round{number}"] if (number := numbers.get("round") or 1) > 1 else [])
+    return "-".join([folders.short_name(model), objective, *parts])

@@ -136,6 +136,13 @@ def samples(pair: Pair, config: EvalConfig) -> tuple[pd.DataFrame, pd.DataFrame]
     return both, pd.concat([base.greedy.assign(base_logprob=base.greedy["policy_logprob"]), greedy], ignore_index=True)
 
 
+def judged(owner: Side, judge: Side, config: EvalConfig) -> pd.DataFrame:
+    """The samples of a model, with `judge_logprob`: what another one with the same tokenizer says of them."""
+    asked = {problem.id: problem for problem in runner.load_problems(config).problems}
+    found = _graded(owner, config).sampled
+    return found.assign(judge_logprob=_scores(judge, owner, found, asked, config, f"by-{judge.folder.name}"))
+
+
 def _refuse_other_tokens(pair: Pair, asked: list[Problem]) -> None:
     """Raises UsageError if the models do not put the same problems in the same tokens."""
     base, trained = (loading.load_tokenizer(side.subject.source) for side in pair)

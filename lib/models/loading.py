@@ -132,6 +132,18 @@ def add_adapter(model: Model, rank: int, alpha: int, seed: int, backend: str = "
     return make(model, use_gradient_checkpointing=checkpointing, random_state=seed, **lora)
 
 
+def start_from(model: Model, folder: Path) -> None:
+    """Gives a fresh adapter the weights of a trained one of the same shape, and keeps these: the reference is then the base with
+    them (`scoring.scoring_mode`), not the base alone."""
+    from peft import load_peft_weights, set_peft_model_state_dict
+
+    found: Any = set_peft_model_state_dict(model, load_peft_weights(str(folder), device="cpu"))
+    own = {name: parameter for name, parameter in model.named_parameters() if "lora_" in name}
+    if found.unexpected_keys or set(own) & set(found.missing_keys):
+        raise RuntimeError(f"The adapter in {folder} has other layers than this one.")
+    model.start_weights = {name: parameter.detach().float().clone() for name, parameter in own.items()}
+
+
 def load_adapter(model: Model, tokenizer: Tokenizer, folder: Path) -> Model:
     """Puts a trained adapter on a base, and checks that it took effect. Raises UsageError if the adapter is not there, and
     RuntimeError if it has weights but changes no log-probability."""

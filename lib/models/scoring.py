@@ -1,4 +1,4 @@
-"""Log-probabilities of completions, under the policy (adapter on) and the reference (adapter off).
+"""Log-probabilities of completions, under the policy (adapter on) and the reference (adapter off, or as the run started).
 
 A plain forward pass of its own, independent of any trainer. What a reward makes of the numbers is `lib.rewards.objectives`."""
 
@@ -64,19 +64,37 @@ def _padded(rows: set[tuple[int, ...]]) -> int:
 
 @contextlib.contextmanager
 def scoring_mode(model: Model, reference: bool, gradient: bool = False) -> Iterator[None]:
-    """Inside: evaluation mode, real logits from Unsloth, gradients only if asked for, and the adapter off for `reference`. Restored
-    after."""
+    """Inside: evaluation mode, real logits from Unsloth, gradients only if asked for, and for `reference` the adapter off, or with
+    the weights of `loading.start_from`. Restored after."""
     from accelerate.utils import patch_environment  # by now Unsloth is there, which must come before
 
     if reference and not hasattr(model, "disable_adapter"):
         raise ValueError("The reference is the model with its adapter off, but this model has no adapter: load it with one.")
-    training, adapter = model.training, model.disable_adapter() if reference else contextlib.nullcontext()
+    training, adapter = model.training, _reference(model) if reference else contextlib.nullcontext()
     try:
         model.eval()
         with torch.set_grad_enabled(gradient), adapter, patch_environment(UNSLOTH_RETURN_HIDDEN_STATES=0):
             yield
     finally:
         model.train(training)
+
+
+@contextlib.contextmanager
+def _reference(model: Model) -> Iterator[None]:
+    """Inside, the adapter is off, or has the weights that it started from."""
+    start = getattr(model, "start_weights", None)
+    if start is None:
+        with model.disable_adapter():
+            yield
+        return
+    own = [(parameter, parameter.data, start[name]) for name, parameter in model.named_parameters() if name in start]
+    try:
+        for parameter, _, weights in own:
+            parameter.data = weights
+        yield
+    finally:
+        for parameter, weights, _ in own:
+            parameter.data = weights
 
 
 def sequence_scores(

@@ -33,16 +33,18 @@ def headline(summary: pd.DataFrame) -> pd.DataFrame:
 
 
 def control(summary: pd.DataFrame) -> pd.DataFrame:
-    """How far `random` moved sampled accuracy from its base: a row per model and learning rate, with the 95% interval of the mean
+    """How far `random` moved sampled accuracy from its base: a row per model, rate and round, with the 95% interval of the mean
     over questions and seeds, and whether the rate is `allowed` (empty with fewer than three seeds). `summary` is
     `results.evaluations`."""
     rows, last = [], headline(summary)
-    for (model, rate), runs in last[last["label"] == "random"].groupby(["model", "learning_rate"], sort=True):
+    by = ["model", "learning_rate", *(["round"] if "round" in last else [])]
+    for (model, rate, *number), runs in last[last["objective"] == "random"].groupby(by, sort=True):
         base = last[(last["model"] == model) & (last["objective"] == "base")]
         moved = results.difference(list(base["path"]), list(runs["path"]))
         allowed = abs(moved.mean) <= LIMIT if len(runs) >= SEEDS else None
-        rows.append([model, rate, len(runs), base["accuracy_sampled"].iloc[0], moved.mean, moved.low, moved.high, allowed])
-    return pd.DataFrame(rows, columns=CONTROL)
+        start = base["accuracy_sampled"].iloc[0]
+        rows.append([model, rate, len(runs), start, moved.mean, moved.low, moved.high, allowed, *number])
+    return pd.DataFrame(rows, columns=[*CONTROL, *by[2:]])
 
 
 def own_reward(row: Mapping[str, Any]) -> np.ndarray:

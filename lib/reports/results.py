@@ -38,9 +38,17 @@ def evaluations(profile: Profile) -> pd.DataFrame | None:
     best = [path for path in (one.with_name(f"{one.stem}-best.json") for one in last) if path.exists()]
     summary = pd.DataFrame([runner.read(path) for path in last + best]).drop(columns=NOT_IN_TABLES, errors="ignore")
     names = [path.parents[1].name for path in last] + [f"{path.parents[1].name}-best" for path in best]
-    summary = summary.assign(run=names, path=last + best)
+    summary = with_rounds(summary.assign(run=names, path=last + best), profile)
     _refuse_unlike(summary)
     return labelled(summary)
+
+
+def with_rounds(table: pd.DataFrame, profile: Profile) -> pd.DataFrame:
+    """A table of runs with the `round` of each, if the profile has more than one."""
+    known = {name: row.get("round", 1) for name, row in profile.rows.items()}
+    if max(known.values()) == 1:
+        return table
+    return table.assign(round=[known.get(name.removesuffix("-best"), 1) for name in table["run"]])
 
 
 def collect(profile: Profile) -> bool:
@@ -178,7 +186,8 @@ def label(row: Mapping[str, Any]) -> str:
     if name not in OBJECTIVES:
         return name
     numbers = {key: row[key] for key in ("alpha", "beta_inv", "normalization", "length_exponent") if key in row}
-    return Objective(name, OBJECTIVES[name].mode, **numbers).label + (" fixed" if row.get("fixed_length") is True else "")
+    named = Objective(name, OBJECTIVES[name].mode, **numbers).label + (" fixed" if row.get("fixed_length") is True else "")
+    return named + (f" round {number:g}" if (number := row.get("round", 1)) > 1 else "")
 
 
 def largest_k(summary: pd.DataFrame) -> int:

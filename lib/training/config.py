@@ -21,6 +21,7 @@ class TrainConfig(Config):
     normalization: str = "sum"
     length_exponent: float = 1.0
     fixed_length: bool = False  # go on after EOS to max_completion_tokens: the length control
+    start: str | None = None  # a finished run beside this one: from its policy this one starts, and that is its reference
     seed: Annotated[int, Field(ge=0)] = 0
     data: str = "arithmetic"  # what `lib.data.sets.named` takes
     revision: str | None = None  # of a hub data set; None means the newest, and what it was is recorded

@@ -15,7 +15,7 @@ from lib.rewards import verifier
 from lib.storage import digests, files
 from lib.storage.errors import UsageError
 from lib.training.config import TrainConfig
-from lib.training.record import Record, finished, step_of
+from lib.training.record import ADAPTER, Record, check, finished, step_of
 
 __all__ = ["Run", "finished", "identity", "prepare", "train"]
 
@@ -23,14 +23,20 @@ __all__ = ["Run", "finished", "identity", "prepare", "train"]
 FREE = ("micro_batch", "generation_batch", "token_budget", "vllm_memory", "report_to")
 
 
+# Settings that older runs do not have, which were as these values are
+YOUNG = {"start": None}
+
+
 class Run(NamedTuple):
-    """A run that can be trained: its folder, its settings, and what was found for them."""
+    """A run that can be trained: its folder, its settings, and what was found for them; `start` is the folder of the run that it
+    starts from, if it does."""
 
     folder: Path
     config: TrainConfig
     source: sources.Source
     problems: ProblemSet
     test_problems: list[Problem]  # looked for among the training problems
+    start: Path | None
 
 
 def prepare(folder: Path, config: TrainConfig) -> Run:
@@ -40,7 +46,7 @@ def prepare(folder: Path, config: TrainConfig) -> Run:
     found = problems.load_set(config.data, "train", config.train_problems, revision=config.revision)
     against = problems.load(config.overlap_with, "test", 20_000) if config.overlap_with is not None else []  # all of them
     pinned = _described(Path(folder)).get("model", {}).get("revision")  # a hub's commit
-    run = Run(Path(folder), config, sources.resolve(config.model, pinned), found, against)
+    run = Run(Path(folder), config, sources.resolve(config.model, pinned), found, against, _start(Path(folder), config))
     _refuse_another_run(run)
     return run
 
@@ -60,6 +66,8 @@ def train(run: Run) -> Path:
         from lib.training import trainer  # it imports TRL, which must come after Unsloth
 
         made = trainer.build(record, run.config, model, tokenizer, rows)
+        if run.start is not None:  # not before: TRL rounds an adapter's weights
+            loading.start_from(made.model, run.start / "adapter")
         _describe(run, made, about)
         record.begin(_segment(run, start))
         record.finish(trainer.fit(made, run.config, start))
@@ -69,7 +77,9 @@ def train(run: Run) -> Path:
 def identity(run: Run) -> str:
     """A digest of all that defines a run: its settings but for the `FREE` ones, the base's weights, the version of its data."""
     settings = run.config.model_dump(exclude=set(FREE))
-    return digests.of_value([settings, run.source.revision, run.source.fingerprint, run.problems.revision])
+    began = [] if run.start is None else [digests.of(run.start / "adapter" / ADAPTER[0])]
+    settings = {name: value for name, value in settings.items() if YOUNG.get(name, ()) != value}
+    return digests.of_value([settings, run.source.revision, run.source.fingerprint, run.problems.revision, *began])
 
 
 def _refuse_this_machine(config: TrainConfig) -> None:
@@ -90,6 +100,21 @@ def _refuse_this_machine(config: TrainConfig) -> None:
         if name in known:
             raise UsageError(f"The reporter {name} of report_to is not installed: install it, or set report_to to none.")
         raise UsageError(f"Unknown reporter {name!r} in report_to: choose none, all, or of {', '.join(known)}.")
+
+
+def _start(folder: Path, config: TrainConfig) -> Path | None:
+    """The run beside this one that it starts from. Raises UsageError if it is not finished, or is not of the same shape."""
+    if config.start is None:
+        return None
+    there = folder.parent / config.start
+    if not finished(there):
+        raise UsageError(f"{folder.name} starts from {config.start}, which is not trained: train that first, in {folder.parent}.")
+    check(there, "config.json", "adapter")
+    before, now = files.read_json(there / "config.json")["settings"], config.model_dump()
+    for name in ("model", "load_in_4bit", "lora_rank", "lora_alpha"):
+        if before[name] != now[name]:
+            raise UsageError(f"{config.start} has {name} {before[name]}, and {folder.name} {now[name]}: they must be the same.")
+    return there
 
 
 def _refuse_another_run(run: Run) -> None:

@@ -54,6 +54,15 @@ def test_a_rate_is_allowed_where_the_mean_of_three_controls_stays(summary):
     assert rates.control(two)["allowed"].isna().all()  # two seeds do not judge
 
 
+def test_the_control_of_each_round_is_judged_by_itself(summary):
+    """Three rounds of one rate; only the last one moved."""
+    control = summary[summary["objective"].isin(["base", "random"])]
+    found = rates.control(
+        control.assign(round=control["learning_rate"].map({1e-4: 1, 3e-4: 2, 1e-3: 3}).fillna(1), learning_rate=1e-4)
+    )
+    assert found["round"].tolist() == [1, 2, 3] and found["allowed"].tolist() == [True, True, False]
+
+
 def test_an_objective_takes_the_allowed_rate_that_is_best_for_its_own_reward(summary):
     """Not 1e-3, which the control forbids, and not 1e-4, which has the higher accuracy."""
     table = rates.choice(summary, rates.control(summary)).set_index("learning_rate")
