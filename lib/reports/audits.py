@@ -67,6 +67,17 @@ def load(profile: str) -> pd.DataFrame:
     return table.assign(name=table["name"].where(~several, table["name"] + ", seed " + table["seed"].astype(str)))
 
 
+def over_seeds(audits: pd.DataFrame) -> pd.DataFrame:
+    """The audits of a profile (`load`), a row per model and label: means over its seeds, and the first refusal. A share that one
+    seed has and another has not, as of sharpening where that was flattened, is 0 there, unless all of that seed is refused."""
+    shares = [c for c in audits if c.startswith("share_")]
+    filled = audits[shares].fillna(0.0).where(audits["share_rest"].notna(), audits[shares])
+    groups = audits.assign(**filled).groupby(["model", "label"], sort=False)
+    first = groups[["objective", "refusal"]].agg({"objective": "first", "refusal": "max"})
+    found = first.join(groups[[*shares, "kl", *(c for c in audits if c.startswith("accuracy_"))]].mean()).reset_index()
+    return found.assign(name=found["model"] + ", " + found["label"])
+
+
 def of_models(base: str, trained: str, config: EvalConfig, load_in_4bit: bool = True) -> tuple[pd.DataFrame, Audit]:
     """(samples of two models, their audit)."""
     table, greedy = pairs.samples(pairs.of_models(base, trained, config, load_in_4bit), config)

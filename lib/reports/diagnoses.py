@@ -4,7 +4,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from lib.evaluation.optimum import ARRIVED
 from lib.reports import figures
@@ -54,6 +56,22 @@ def arrows(ax: Axes, rows: pd.DataFrame) -> Axes:
     ax.set_yticks(range(len(rows)), [""] * len(rows))
     ax.set(xlabel="accuracy on test problems (%)", xlim=(-2, 102), ylim=(len(rows) - 0.5, -0.5))
     return ax
+
+
+def audited(audits: pd.DataFrame) -> Figure:
+    """`shares` and `arrows` of audits, a row of `audits.over_seeds` each, side by side."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(12, 1.8 + 0.42 * len(audits)), width_ratios=[1.7, 1])
+    shares(left, audits), arrows(right, audits)
+    task = audits[audits["objective"] == "task"]
+    said = [f"{100 * row.share_rest:.0f}% on {row.model}" for row in task.itertuples() if np.isfinite(row.share_rest)]
+    low, high = (100 * audits["share_sharpening"].agg(end) for end in ("min", "max"))
+    most = f"of one objective to another, sharpening is {low:.0f}% to {high:.0f}%"
+    left.set_title(f"What RL did, as shares of KL(π‖p):\n{'after task, the rest is ' + ', '.join(said) if said else most}")
+    first = (task if len(task) else audits).iloc[0]
+    start, alone, end = (f"{100 * first[f'accuracy_{name}']:.0f}%" for name in ("base", "sharpened", "trained"))
+    right.set_title(f"{first['name']}:\nfrom {start} to {end}, by sharpening alone {alone}")
+    figures.legend(figure, (left, right))
+    return figure
 
 
 def approach(ax: Axes, steps: pd.DataFrame, optima: pd.DataFrame) -> Axes:

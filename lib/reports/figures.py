@@ -172,14 +172,16 @@ def by_group(ax: Axes, grouped: Mapping[str, pd.DataFrame]) -> Axes:
 
 
 def by_tokens(ax: Axes, methods: pd.DataFrame, trained: pd.DataFrame) -> Axes:
-    """Accuracy with its interval over the tokens spent, a line per method (`baselines.as_table`), and trained runs by label."""
+    """Accuracy with its interval over the tokens spent, a line per method (`baselines.as_table`), and a cross for each label of the
+    trained runs, the mean over its seeds; crosses that nearly coincide share their text."""
     for rank, (method, rows) in enumerate(methods.groupby("method", sort=False)):
         reach = 100 * np.abs(rows[["low", "high"]].to_numpy().T - rows["accuracy"].to_numpy())
         ax.errorbar(rows["tokens"], 100 * rows["accuracy"], reach, label=method, elinewidth=0.7, capsize=2, **plain(rank))
-    for number, (_, run) in enumerate(trained.sort_values("accuracy_sampled").iterrows()):
-        place, shift = (run["length_mean"], 100 * run["accuracy_sampled"]), (5, 4 if number % 2 else -10)
-        ax.plot(*place, "k+", markersize=9)
-        ax.annotate(run["label"], place, shift, textcoords="offset points", fontsize=7)
+    means = trained.groupby("label", sort=False)[["length_mean", "accuracy_sampled"]].mean().sort_values("accuracy_sampled")
+    ax.plot(means["length_mean"], 100 * means["accuracy_sampled"], "k+", markersize=9)
+    for number, (_, near) in enumerate(means.groupby(means["accuracy_sampled"].diff().gt(0.03).cumsum())):
+        place, shift = (near["length_mean"].mean(), 100 * near["accuracy_sampled"].mean()), (7, 3 if number % 2 else -8)
+        ax.annotate(", ".join(near.index), place, shift, textcoords="offset points", fontsize=7)
     ax.set(xscale="log", xlabel="tokens per problem (log scale)", ylabel="accuracy (%)", ylim=(0, 102))
     ax.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
     return ax

@@ -87,3 +87,12 @@ def test_committed_audits_are_whole():
         assert (table["share_flattening"].notna() <= (table["alpha_star"] < 1)).all()
         found += len(table)
     assert found >= 13  # quick and forecast
+
+
+def test_over_seeds_a_share_that_one_seed_lacks_counts_as_nothing_unless_all_of_it_is_refused():
+    rows = pd.DataFrame({"model": "m", "label": "random", "objective": "random", "kl": [1.0, 2.0, 3.0], "accuracy_base": 0.5})
+    rows["share_sharpening"], rows["share_flattening"] = [0.2, np.nan, np.nan], [np.nan, 0.4, np.nan]
+    rows = rows.assign(share_rest=[0.8, 0.6, np.nan], refusal=["", "", "all shares: why"])
+    (found,) = audits.over_seeds(rows).to_dict("records")
+    assert (found["share_sharpening"], found["share_flattening"], found["share_rest"]) == pytest.approx((0.1, 0.2, 0.7))
+    assert (found["kl"], found["name"], found["refusal"]) == (2.0, "m, random", "all shares: why")
