@@ -53,10 +53,14 @@ IS_FORETOLD = not PROFILE.compares_rates and not HAS_ROUNDS
 HAS_OPTIMUM = IS_FORETOLD and any(optima.runs_of(PROFILE, model) for model in PROFILE.models)
 
 
+AUDIT = [f"{FOLDER}/09_audit.ipynb"] if all(map(has_forecast, BASES)) and not PROFILE.compares_rates else []
+
+
 wildcard_constraints:
     run="|".join(map(re.escape, RUNS)),
     base="|".join(map(re.escape, BASES)),
     notebook="|".join(PROFILE.notebooks) or "none",
+    closing="|".join(PROFILE.closing) or "none",
 
 
 rule all:
@@ -70,8 +74,8 @@ rule control:  # last, so that a control that moved costs no table and no figure
         expand(f"{FOLDER}/{{name}}.ipynb", name=PROFILE.notebooks),
         [f"{FOLDER}/{base}/08_sharpening_without_training.ipynb" for base in filter(has_forecast, BASES) if IS_FORETOLD],
         [f"{FOLDER}/10_own_optimum.ipynb"] if HAS_OPTIMUM else [],
-        [f"{FOLDER}/09_audit.ipynb"] if all(map(has_forecast, BASES)) and not PROFILE.compares_rates else [],
-        [f"{FOLDER}/11_drift.ipynb"] if HAS_ROUNDS else [],
+        AUDIT,
+        expand(f"{FOLDER}/{{name}}.ipynb", name=PROFILE.closing),
     output:
         touch(f"{FOLDER}/control.ok"),
     message:
@@ -225,13 +229,13 @@ rule audit:
         JOB
 
 
-rule rounds:
+rule closing:  # a notebook that reads all results
     input:
-        "notebooks/11_drift.ipynb",
+        "notebooks/{closing}.ipynb",
         f"{FOLDER}/07_compare.ipynb",
-        f"{FOLDER}/09_audit.ipynb",
+        AUDIT,
     output:
-        f"{FOLDER}/11_drift.ipynb",
+        f"{FOLDER}/{{closing}}.ipynb",
     params:
         set=parameters(),
     threads: THREADS
@@ -239,6 +243,6 @@ rule rounds:
         mem_mb=MEMORY,
         gpu=GPU,
     message:
-        "distances between seeds, round by round"
+        "notebook {wildcards.closing}"
     shell:
         JOB

@@ -31,6 +31,7 @@ class Line(Config):
     length_exponent: float | list[float] | None = None
     learning_rate: float | list[float] | None = None
     fixed_length: bool | None = None
+    order: Literal["shortest_first"] | None = None
     seeds: Seeds | None = None  # None: the profile's
     rounds: PositiveInt = 1  # runs in a row, each from the last one's policy, which is its reference
 
@@ -45,8 +46,8 @@ class Profile(Config):
     """A batch reproduction. `train` and `evaluate` are settings that all runs share, `by_model` what one model has instead.
     `evaluate.data` may be a list: then every model is evaluated on each, the first being the headline. `notebooks` are those that
     need no run; `without_training` has parameters of notebook 08; `memory_mb` is what a job may take, for Snakemake. A profile that
-    `compares_rates` is there to find learning rates: it has no forecast and no audit. `checkpoint` best evaluates, besides the last
-    one, the checkpoint of each run that is best on the validation split."""
+    `compares_rates` is there to find learning rates: it has no forecast and no audit. `checkpoint` best evaluates, beside the last
+    one, the checkpoint of each run that is best on validation. `closing` are notebooks run last, which read all results."""
 
     name: str
     title: str
@@ -59,13 +60,15 @@ class Profile(Config):
     without_training: dict[Literal["alpha", "questions", "steps", "particles", "block"], PositiveFloat | PositiveInt] = {}
     memory_mb: PositiveInt = 1500
     compares_rates: bool = False
+    closing: list[str] = []
     checkpoint: Literal["last", "best"] = "last"
 
     @model_validator(mode="after")
     def _can_be_carried_out(self) -> Self:
         there = {path.stem for path in (folders.ROOT / "notebooks").glob("*.ipynb")}
-        if unknown := sorted(set(self.notebooks) - there):
-            raise UsageError(f"notebooks lists some that are not there: {', '.join(unknown)}.")
+        for name in ("notebooks", "closing"):
+            if unknown := sorted(set(getattr(self, name)) - there):
+                raise UsageError(f"{name} lists some that are not there: {', '.join(unknown)}.")
         if unknown := sorted(set(self.by_model) - set(self.models)):
             raise UsageError(f"by_model has {', '.join(unknown)}, which no run has.")
         if len({folders.base_name(model) for model in self.models}) < len(self.models):
@@ -153,7 +156,7 @@ def run_name(model: str, objective: str, seed: int, **numbers: Any) -> str:
     """A run's folder name: what was asked for, in file-name letters, such as `many_wordings-tempered-a4-s0`, or `…-s0-round2`.
     `numbers` are other settings of `Line`; None, a normalization of `sum`, and the first round leave no trace."""
     shown = {"alpha": "a{:g}", "beta_inv": "b{:g}", "normalization": "{}", "length_exponent": "e{:g}", "learning_rate": "r{:g}"}
-    shown |= {"fixed_length": "fixed"}
+    shown |= {"fixed_length": "fixed", "order": "{}"}
     given = {name: value for name, value in numbers.items() if value not in (None, "sum") and value is not False}
     parts = [form.format(given[name]) for name, form in shown.items() if name in given]
     parts += [f"s{seed}"] + ([f"round{number}"] if (number := numbers.get("round") or 1) > 1 else [])

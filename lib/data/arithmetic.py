@@ -15,23 +15,38 @@ def split_of(a: int, b: int) -> str:
     return {0: "test", 1: "validation"}.get(zlib.crc32(f"{a}+{b}".encode()) % 20, "train")
 
 
-def sums(split: str, digits: int = 4, seed: int = 0) -> Iterator[tuple[int, int]]:
-    """Endless uniform pairs of addends from one split."""
+def sums(split: str, digits: int = 4, seed: int = 0, least: int = 0) -> Iterator[tuple[int, int]]:
+    """Endless uniform pairs of addends from one split, each with up to `digits` digits and not below `least`."""
     rng = random.Random(f"sums {split} {digits} {seed}")
     while True:
-        pair = (rng.randrange(10**digits), rng.randrange(10**digits))
+        pair = (rng.randrange(least, 10**digits), rng.randrange(least, 10**digits))
         if split_of(*pair) == split:
             yield pair
 
 
 def problems(split: str, seed: int = 0) -> Iterator[Problem]:
     """Different sums of numbers of up to four digits from one split, in an order fixed by `seed`."""
+    return _different(sums(split, seed=seed), f"arithmetic/{split}")
+
+
+def five_digits(split: str, seed: int = 0) -> Iterator[Problem]:
+    """Different sums of two numbers of five digits each, which no base of the kit has ever seen."""
+    return _different(sums(split, 5, seed, least=10**4), f"five_digits/{split}")
+
+
+def four_and_five_digits(split: str, seed: int = 0) -> Iterator[Problem]:
+    """Problems of `problems` and of `five_digits` in turns."""
+    for pair in zip(problems(split, seed), five_digits(split, seed), strict=False):
+        yield from pair
+
+
+def _different(pairs: Iterator[tuple[int, int]], source: str) -> Iterator[Problem]:
     seen: set[tuple[int, int]] = set()
-    for pair in sums(split, seed=seed):
+    for pair in pairs:
         if pair not in seen:
             seen.add(pair)
             text = f"{pair[0]}+{pair[1]}"
-            yield Problem(text, text, str(sum(pair)), f"arithmetic/{split}")
+            yield Problem(text, text, str(sum(pair)), source)
 
 
 def columns(a: int, b: int) -> list[tuple[int, int]]:

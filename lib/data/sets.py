@@ -71,6 +71,8 @@ def register(entry: DataSet) -> None:
 
 
 register(DataSet("arithmetic", generate=arithmetic.problems))
+register(DataSet("five_digits", generate=arithmetic.five_digits))
+register(DataSet("four_and_five_digits", generate=arithmetic.four_and_five_digits))
 register(DataSet("DigitalLearningGmbH/MATH-lighteval"))
 register(DataSet("HuggingFaceH4/MATH-500", train=None))
 register(DataSet("math-ai/minervamath", train=None))

@@ -55,7 +55,7 @@ def collect(profile: Profile) -> bool:
         numbers = about["settings"] | about["objective"] | {"objective": about["objective"]["name"]}
         found = decomposition.audit(sampled, greedy=greedy)
         rows.append({"run": run, **{name: numbers[name] for name in ABOUT}, **found.row()})
-    files.write_table(folders.results_folder(profile.name) / "audit.csv", results.with_rounds(pd.DataFrame(rows), profile))
+    files.write_table(folders.results_folder(profile.name) / "audit.csv", results.with_lines(pd.DataFrame(rows), profile))
     return True
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 
 from lib.evaluation.statistics import Interval
 from lib.reports import markdown
+from lib.reports.elicitation import WORKED
 from lib.storage.folders import ROOT
 
 BASES = ("one_wording", "many_wordings")
@@ -128,6 +129,28 @@ def _foretold() -> str:
     return f"For `tempered` at α = 4 the forecast was: {'; '.join(said)}. Only the latter have arrived at their optimum."
 
 
+def elicited(model: str, label: str) -> pd.Series:
+    """The row of `elicitation.csv` of a label on the problems of `cpu`."""
+    return table("elicitation").query("model == @model and label == @label").iloc[0]
+
+
+def _elicited() -> str:
+    said = []
+    for model in BASES:
+        base, made, task = (elicited(model, label) for label in ("base", WORKED, "task"))
+        greedy = elicited(model, f"{WORKED}, greedy")
+        ways = f"made to show its work in {made.accuracy:.1%} ({made.kl:.2f} nats away), and greedily so in {greedy.accuracy:.1%}"
+        after = f"after `task` in {task.accuracy:.1%} ({task.kl:.2f} nats away)"
+        said.append(f"`{model}` is right in {base.accuracy:.1%} of its samples, {ways}; {after}")
+    return f"A base shows its work if its first token may not be the box, and nothing is trained. {'. '.join(said)}."
+
+
+def _is_elicited(model: str) -> bool:
+    """Whether showing work is more than three quarters of the gain of `task`, and with greedy decoding more than all of it."""
+    base, made, greedy, task = (elicited(model, one).accuracy for one in ("base", WORKED, f"{WORKED}, greedy", "task"))
+    return bool((made - base) / (task - base) > 0.75 and greedy > task)
+
+
 def _order_is_kept(model: str) -> bool:
     """Whether `task` is above `sharpen` as trained, by both intervals, and above its exact optimum."""
     above = accuracy(model, "task").accuracy_sampled > optimum(model, "sharpen").accuracy_optimum
@@ -180,6 +203,15 @@ CLAIMS = (
         lambda: _differ_in_arrival() and all(map(_order_is_kept, BASES)),
         (f"data/results/{PROFILE}/optimum.csv", f"figures/{PROFILE}_own_optimum.png"),
         "Nothing for the order on these two bases. How far a longer run comes on `one_wording` is being tried (profile `fair`).",
+    ),
+    Claim(
+        "RL with a task reward teaches these bases something that they could not do.",
+        "a sceptic",
+        "fails on sums of four digits: the base could do it, and RL makes it show its work",
+        _elicited,
+        lambda: all(map(_is_elicited, BASES)),
+        (f"data/results/{PROFILE}/elicitation.csv", f"figures/{PROFILE}_elicitation.png"),
+        "A problem that the base never solves in many tries, and a run that does: sums of five digits are being tried.",
     ),
     Claim(
         "A learning rate proves nothing without a control.",

@@ -33,17 +33,17 @@ def headline(summary: pd.DataFrame) -> pd.DataFrame:
 
 
 def control(summary: pd.DataFrame) -> pd.DataFrame:
-    """How far `random` moved sampled accuracy from its base: a row per model, rate and round, with the 95% interval of the mean
+    """How far `random` moved sampled accuracy from its base: a row per model, rate and line, with the 95% interval of the mean
     over questions and seeds, and whether the rate is `allowed` (empty with fewer than three seeds). `summary` is
     `results.evaluations`."""
     rows, last = [], headline(summary)
-    by = ["model", "learning_rate", *(["round"] if "round" in last else [])]
-    for (model, rate, *number), runs in last[last["objective"] == "random"].groupby(by, sort=True):
+    by = ["model", "learning_rate", *(name for name in results.LINES if name in last)]
+    for (model, rate, *line), runs in last[last["objective"] == "random"].groupby(by, sort=True):
         base = last[(last["model"] == model) & (last["objective"] == "base")]
         moved = results.difference(list(base["path"]), list(runs["path"]))
         allowed = abs(moved.mean) <= LIMIT if len(runs) >= SEEDS else None
         start = base["accuracy_sampled"].iloc[0]
-        rows.append([model, rate, len(runs), start, moved.mean, moved.low, moved.high, allowed, *number])
+        rows.append([model, rate, len(runs), start, moved.mean, moved.low, moved.high, allowed, *line])
     return pd.DataFrame(rows, columns=[*CONTROL, *by[2:]])
 
 

@@ -20,6 +20,7 @@ from lib.training import record
 
 STEP_COLUMNS = ["step", "task_accuracy", "reward", "length", "direct_share", "truncated", "reference_logprob"]
 STEP_COLUMNS += ["policy_logprob", "kl", "entropy", "zero_variance", "grad_norm", "seconds", "tokens"]
+LINES = {"round": 1, "order": "shuffled"}  # what tells lines of a profile apart, and what is usual
 DIFFERENCE_COLUMNS = ["model", "data_set", "label", "before", "after", *statistics.Difference._fields]
 NOT_IN_TABLES = ["config", "validation", "step", "revision", "left_out", "verifier", "trained_with", "tables", "environment"]
 
@@ -38,17 +39,19 @@ def evaluations(profile: Profile) -> pd.DataFrame | None:
     best = [path for path in (one.with_name(f"{one.stem}-best.json") for one in last) if path.exists()]
     summary = pd.DataFrame([runner.read(path) for path in last + best]).drop(columns=NOT_IN_TABLES, errors="ignore")
     names = [path.parents[1].name for path in last] + [f"{path.parents[1].name}-best" for path in best]
-    summary = with_rounds(summary.assign(run=names, path=last + best), profile)
+    summary = with_lines(summary.assign(run=names, path=last + best), profile)
     _refuse_unlike(summary)
     return labelled(summary)
 
 
-def with_rounds(table: pd.DataFrame, profile: Profile) -> pd.DataFrame:
-    """A table of runs with the `round` of each, if the profile has more than one."""
-    known = {name: row.get("round", 1) for name, row in profile.rows.items()}
-    if max(known.values()) == 1:
-        return table
-    return table.assign(round=[known.get(name.removesuffix("-best"), 1) for name in table["run"]])
+def with_lines(table: pd.DataFrame, profile: Profile) -> pd.DataFrame:
+    """A table of runs with what tells lines of the profile apart, besides the objective's numbers: the `round` and the `order` of
+    each, as far as a run has another one than the first and the usual."""
+    for name, usual in LINES.items():
+        known = {run: row[name] for run, row in profile.rows.items() if name in row}
+        if known:
+            table = table.assign(**{name: [known.get(run.removesuffix("-best"), usual) for run in table["run"]]})
+    return table
 
 
 def collect(profile: Profile) -> bool:
@@ -187,6 +190,7 @@ def label(row: Mapping[str, Any]) -> str:
         return name
     numbers = {key: row[key] for key in ("alpha", "beta_inv", "normalization", "length_exponent") if key in row}
     named = Objective(name, OBJECTIVES[name].mode, **numbers).label + (" fixed" if row.get("fixed_length") is True else "")
+    named += " shortest first" if row.get("order") == "shortest_first" else ""
     return named + (f" round {number:g}" if (number := row.get("round", 1)) > 1 else "")
 
 

@@ -28,6 +28,7 @@ class TrainConfig(Config):
     overlap_with: str | None = None  # a data set whose test problems are looked for among the training problems
     drop_overlap: bool = False  # leave those training problems out, instead of only counting them
     train_problems: Count = 4000
+    order: Literal["shuffled", "shortest_first"] = "shuffled"  # shortest_first: by the length of the prompt, a curriculum
     steps: Count = 140
     prompts_per_step: Count = 8
     completions_per_prompt: Annotated[int, Field(ge=2)] = 8  # the leave-one-out baseline needs at least 2

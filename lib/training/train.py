@@ -24,7 +24,7 @@ FREE = ("micro_batch", "generation_batch", "token_budget", "vllm_memory", "repor
 
 
 # Settings that older runs do not have, which were as these values are
-YOUNG = {"start": None}
+YOUNG = {"start": None, "order": "shuffled"}
 
 
 class Run(NamedTuple):
@@ -168,6 +168,8 @@ def _rows(run: Run, tokenizer: tokens.Tokenizer) -> tuple[Any, dict[str, object]
     if len(fits) < config.prompts_per_step:
         short = f"Only {len(fits)} prompts can be used ({too_long} exceed {config.max_prompt_tokens} tokens)"
         raise UsageError(f"{short}, but a step takes {config.prompts_per_step}: raise max_prompt_tokens or train_problems.")
+    if config.order == "shortest_first":
+        fits = sorted(fits, key=lambda p: len(p.prompt))
     rows = [{"prompt": p.messages, "gold": p.gold, "problem_id": p.id} for p in fits]
     return Dataset.from_list(rows), about | {"train": len(fits)}
 

@@ -52,6 +52,7 @@ def _fields(config: TrainConfig, output_dir: Path) -> dict[str, object]:
         "per_device_train_batch_size": config.micro_batch,
         "lr_scheduler_type": config.lr_schedule,
         "data_seed": config.seed,
+        "shuffle_dataset": config.order == "shuffled",
         # Sampling; where vLLM samples, each token has the weight min(π/π_vLLM, 3)
         "max_completion_length": config.max_completion_tokens,
         "use_vllm": vllm,
@@ -131,9 +132,10 @@ class ByStep(RepeatSampler):
 
     def __iter__(self) -> Iterator[int]:
         """The rows of the epoch that the trainer is in."""
-        self.generator.manual_seed(self.trainer.args.seed)
-        for _ in range(self.trainer.state.global_step // self.steps_per_epoch):
-            torch.randperm(self.num_samples, generator=self.generator)
+        if self.shuffle:
+            self.generator.manual_seed(self.trainer.args.seed)
+            for _ in range(self.trainer.state.global_step // self.steps_per_epoch):
+                torch.randperm(self.num_samples, generator=self.generator)
         return super().__iter__()
 
 

@@ -165,6 +165,7 @@ SMOKE = {
     "08_sharpening_without_training": {"PROFILE": "smoke", "QUESTIONS": 4, "STEPS": 2, "PARTICLES": 3},
     "09_audit": {"PROFILE": "smoke", "SAMPLES": "{home}/scored.parquet"},
     "10_own_optimum": {"PROFILE": "smoke"},
+    "12_elicitation": {"PROFILE": "smoke", "RUN": "many_wordings-task-s0"},
 }
 
 
@@ -189,5 +190,6 @@ def test_notebooks_run_through_papermill(name, home, tmp_path):
         "08_sharpening_without_training": home / "data" / "results" / "smoke" / "forecast_many_wordings.csv",
         "09_audit": home / "figures" / "smoke_audit.png",
         "10_own_optimum": home / "data" / "results" / "smoke" / "optimum.csv",
+        "12_elicitation": home / "figures" / "smoke_elicitation.png",
     }
     assert wrote[name].exists()

@@ -97,3 +97,13 @@ def test_a_set_of_ones_own_is_one_entry(monkeypatch, tmp_path):
     sets.register(sets.DataSet("wrong", str(path), question="country", answer="capital"))
     with pytest.raises(ValueError, match="wrong, line 1, is not an object with country and capital: it has land, capital"):
         problems.load("wrong", "test", 1)
+
+
+def test_sums_of_five_digits_have_five_in_both_numbers_and_take_turns_with_four():
+    five = problems.load("five_digits", "test", 50)
+    assert all(10**4 <= int(number) < 10**5 for p in five for number in p.prompt.split("+"))
+    assert all(sum(map(int, p.prompt.split("+"))) == int(p.gold) and p.source == "five_digits/test" for p in five)
+    mixed = problems.load("four_and_five_digits", "test", 10)
+    assert mixed[1::2] == five[:5] and mixed[::2] == problems.load("arithmetic", "test", 5)
+    splits = {split: {p.id for p in problems.load("five_digits", split, 500)} for split in sets.SPLITS}
+    assert not splits["test"] & splits["train"] and not splits["validation"] & splits["train"]

@@ -474,3 +474,13 @@ def test_a_killed_run_ends_like_one_that_was_not(tmp_path):
     assert comparable(killed) == comparable(whole) and len(comparable(whole)) == 6
     weights = "adapter/adapter_model.safetensors"
     assert (killed / weights).read_bytes() == (whole / weights).read_bytes()
+
+
+def test_a_curriculum_takes_short_problems_first(tmp_path):
+    config = SMALL.changed(objective="random", data="four_and_five_digits", train_problems=8, steps=4, order="shortest_first")
+    train.train(train.prepare(tmp_path / "run", config))
+    asked = [pd.read_parquet(path)["problem_id"] for path in sorted((tmp_path / "run" / "completions").glob("*.parquet"))]
+    lengths = [len(name) for step in asked for name in step]
+    assert lengths == sorted(lengths) and len({name for step in asked for name in step}) == 8 and lengths[-1] == 11
+    shuffled = SMALL.changed(objective="random", data="four_and_five_digits", train_problems=8, steps=4)
+    assert train.identity(train.prepare(tmp_path / "other", shuffled)) != train.identity(train.prepare(tmp_path / "run", config))
