@@ -4,7 +4,7 @@
 import json
 
 from lib import profiles
-from lib.models import tiny
+from lib.models import built, tiny
 from lib.reports import optima
 from lib.rewards import verifier
 from lib.storage import folders
@@ -31,8 +31,9 @@ def parameters(**values):
 
 
 def weights(model):
-    """The weight file of a base of the kit, which a job depends on; nothing for other models."""
-    return [f"{tiny.BASES[model]}/model.safetensors"] if model in tiny.BASES else []
+    """The weight file of a model of the kit, which a job depends on; nothing for other models."""
+    folder = tiny.BASES.get(model) or (built.folder(model) if model in built.NAMES else None)
+    return [f"{folder}/model.safetensors"] if folder else []
 
 
 def started_from(run):
@@ -98,6 +99,20 @@ rule notebook:
         "notebook {wildcards.notebook}"
     shell:
         JOB
+
+
+rule build:
+    output:
+        f"{folders.HOME}/runs/models/{{model}}/model.safetensors",
+    wildcard_constraints:
+        model="|".join(map(re.escape, built.NAMES)),
+    threads: 1
+    resources:
+        mem_mb=MEMORY,
+    message:
+        "build the model {wildcards.model}"
+    shell:
+        "OMP_NUM_THREADS={threads} TQDM_MININTERVAL=60 exec python -m lib.models.built {wildcards.model:q}"
 
 
 rule train:

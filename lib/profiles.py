@@ -10,7 +10,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from lib.evaluation import runner
 from lib.evaluation.config import EvalConfig
-from lib.models import tiny
+from lib.models import built, tiny
 from lib.storage import folders
 from lib.storage.config import Config
 from lib.storage.errors import UsageError
@@ -76,8 +76,9 @@ class Profile(Config):
         for row in self.rows.values():
             self.train_config(**row)
         for model in self.models:
-            if "/" not in model and model not in tiny.BASES:
-                raise UsageError(f"There is no model {model!r}: give {', '.join(tiny.BASES)}, a hub id or ./folder.")
+            if "/" not in model and model not in (*tiny.BASES, *built.NAMES):
+                known = ", ".join((*tiny.BASES, *built.NAMES))
+                raise UsageError(f"There is no model {model!r}: give {known}, a hub id or ./folder.")
             trained_on = self.section("train", model).get("data", "arithmetic")
             for one in self.eval_configs(model):
                 if runner.is_training_data(trained_on, one):
@@ -104,8 +105,8 @@ class Profile(Config):
 
     @property
     def needs_gpu(self) -> bool:
-        """Whether it is for a GPU: a model of it is none of the tiny bases."""
-        return not set(self.models) <= set(tiny.BASES)
+        """Whether it is for a GPU: a model of it is neither committed nor built here."""
+        return not set(self.models) <= {*tiny.BASES, *built.NAMES}
 
     def section(self, name: Literal["train", "evaluate"], model: str) -> Values:
         """Its `train` or `evaluate` settings for one of its models."""

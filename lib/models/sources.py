@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from lib.models import tiny
+from lib.models import built, tiny
 from lib.storage import digests, hub
 from lib.storage.errors import UsageError
 
@@ -24,7 +24,9 @@ class Source:
 def resolve(model: str, revision: str | None = None) -> Source:
     """Finds a model: a base of the kit by name, a local folder, or a hub id, of which `revision` may be the commit to take. Loads
     nothing. Raises UsageError when there is no such model, or when the hub would have to be asked and cannot be reached."""
-    folder = tiny.BASES.get(model, Path(model).expanduser())
+    folder = built.folder(model) if model in built.NAMES else tiny.BASES.get(model, Path(model).expanduser())
+    if model in built.NAMES and not (folder / "config.json").is_file():
+        raise UsageError(f"The model {model} is not built yet: run `python -m lib.models.built {model}` first.")
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             raise UsageError(f"The folder {folder} holds no model (no config.json): give the folder that has it.")

@@ -180,7 +180,7 @@ CLAIMS = (
     Claim(
         "The gains of sharpening are limited, and those of a task reward are robust.",
         "the paper",
-        "holds on both bases: sharpening gains less, or loses; so does its exact optimum",
+        "holds on both bases after 420 steps; longer runs are being tried (profile `fair`)",
         _limited,
         lambda: all(map(_order_is_kept, BASES)),
         (f"data/results/{PROFILE}/differences.csv", f"data/results/{PROFILE}/labels.csv", f"figures/{PROFILE}_final_accuracy.png"),
@@ -198,11 +198,11 @@ CLAIMS = (
     Claim(
         "Where sharpening loses against the task reward, training may have stopped too early.",
         "a sceptic",
-        "right about the size of the gain on `one_wording`; wrong on `many_wordings`, and wrong about the order on both",
+        "right on `one_wording`, whose runs have not arrived; wrong on `many_wordings`",
         _arrived,
         lambda: _differ_in_arrival() and all(map(_order_is_kept, BASES)),
         (f"data/results/{PROFILE}/optimum.csv", f"figures/{PROFILE}_own_optimum.png"),
-        "Nothing for the order on these two bases. How far a longer run comes on `one_wording` is being tried (profile `fair`).",
+        "Longer runs on `one_wording`, beside `task` and a control of the same length: the profile `fair`, which is being run.",
     ),
     Claim(
         "RL with a task reward teaches these bases something that they could not do.",

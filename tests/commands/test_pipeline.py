@@ -166,6 +166,7 @@ SMOKE = {
     "09_audit": {"PROFILE": "smoke", "SAMPLES": "{home}/scored.parquet"},
     "10_own_optimum": {"PROFILE": "smoke"},
     "12_elicitation": {"PROFILE": "smoke", "RUN": "many_wordings-task-s0"},
+    "13_family": {"PROFILE": "smoke"},
 }
 
 
@@ -191,5 +192,6 @@ def test_notebooks_run_through_papermill(name, home, tmp_path):
         "09_audit": home / "figures" / "smoke_audit.png",
         "10_own_optimum": home / "data" / "results" / "smoke" / "optimum.csv",
         "12_elicitation": home / "figures" / "smoke_elicitation.png",
+        "13_family": home / "figures" / "smoke_foretold.png",
     }
     assert wrote[name].exists()
