@@ -112,7 +112,7 @@ rule build:
     message:
         "build the model {wildcards.model}"
     shell:
-        "OMP_NUM_THREADS={threads} TQDM_MININTERVAL=60 exec python -m lib.models.built {wildcards.model:q}"
+        "OMP_NUM_THREADS={threads} TQDM_MININTERVAL=60 exec python -m lib.reproduce build {wildcards.model:q}"
 
 
 rule train:
@@ -249,6 +249,7 @@ rule closing:  # a notebook that reads all results
         "notebooks/{closing}.ipynb",
         f"{FOLDER}/07_compare.ipynb",
         AUDIT,
+        [f"{FOLDER}/10_own_optimum.ipynb"] if HAS_OPTIMUM else [],
     output:
         f"{FOLDER}/{{closing}}.ipynb",
     params:

@@ -226,6 +226,8 @@ def _place(name: str, kind: str) -> hub.Found:
         entry = sets.named(name)
         there = entry.path is None or entry.path.exists()
         return hub.find(entry.hub_id, kind) if entry.hub_id else hub.Found("local" if there else "missing")
+    if name == built.SMOLLM2 and not built.is_built(name):
+        return hub.find(built.SMOLLM2_ON_THE_HUB)
     if name in (*tiny.BASES, *built.NAMES) or Path(name).expanduser().is_dir():
         return hub.Found("local")
     return hub.find(name) if re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name) else hub.Found("missing")

@@ -77,8 +77,8 @@ class Profile(Config):
             self.train_config(**row)
         for model in self.models:
             if "/" not in model and model not in (*tiny.BASES, *built.NAMES):
-                known = ", ".join((*tiny.BASES, *built.NAMES))
-                raise UsageError(f"There is no model {model!r}: give {known}, a hub id or ./folder.")
+                known = f"{', '.join(tiny.BASES)}, a hub id, ./folder, or of those that are built here {', '.join(built.NAMES)}"
+                raise UsageError(f"There is no model {model!r}: give {known}.")
             trained_on = self.section("train", model).get("data", "arithmetic")
             for one in self.eval_configs(model):
                 if runner.is_training_data(trained_on, one):

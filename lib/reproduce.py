@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 from lib import profiles
+from lib.models import built
 from lib.storage import files, folders
 from lib.storage.errors import UsageError
 
@@ -96,10 +97,14 @@ def _end_with_leader() -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """`job NOTEBOOK OUTPUT JSON` is for the Snakefile; anything else is a profile and Snakemake's own arguments."""
+    """`job NOTEBOOK OUTPUT JSON` is for the Snakefile, `build MODEL` also for people; anything else is a profile, with arguments of
+    Snakemake."""
     try:
         if arguments[0] == "job":
             job(arguments[1], Path(arguments[2]), json.loads(arguments[3]))
+        elif arguments[0] == "build":
+            threading.Thread(target=_end_with_leader, daemon=True).start()
+            print(built.build(*arguments[1:2] or [""]))
         else:
             reproduce(arguments[0], arguments[1:])
     except UsageError as error:

@@ -15,6 +15,7 @@ from lib.evaluation import grading
 from lib.evaluation.config import EvalConfig
 from lib.models import scoring, tokens
 from lib.models.tokens import Model, Tokenizer
+from lib.storage.errors import UsageError
 
 BOX = "\\boxed{"
 
@@ -29,8 +30,12 @@ class Worked(NamedTuple):
 
 
 def made_to_work(model: Model, tokenizer: Tokenizer, problems: Sequence[Problem], config: EvalConfig) -> Worked:
-    """Samples of a tiny base, whose box is one token, as an evaluation draws them, but never with the box first."""
-    box = tokenizer.convert_tokens_to_ids(BOX)
+    """Samples of a base whose box is one token, as an evaluation draws them, but never with the box first. Raises UsageError where
+    the box is several tokens, of which the first also begins other words."""
+    first = tokenizer(BOX, add_special_tokens=False)["input_ids"]
+    if len(first) != 1:
+        raise UsageError(f"This tokenizer writes {BOX} as {len(first)} tokens, so that the box alone cannot be forbidden.")
+    (box,) = first
     loaded = grading.Loaded(model, tokenizer, token_budget=config.token_budget)
     sampled = grading.table(loaded, problems, config.sampler, config.samples, first_not=[box])
     greedy = grading.table(loaded, problems, dataclasses.replace(config.sampler, temperature=0.0), first_not=[box])

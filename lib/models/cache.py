@@ -40,6 +40,16 @@ class GrowingLayer(DynamicLayer):
         self.full = self.full[0][indices], self.full[1][indices]
         self._see(there)
 
+    def reorder_cache(self, beam_idx: torch.LongTensor) -> None:
+        """As transformers does it, which leaves the room behind."""
+        self.full = None
+        super().reorder_cache(beam_idx)
+
+    def batch_repeat_interleave(self, repeats: int) -> None:
+        """As transformers does it, which leaves the room behind."""
+        self.full = None
+        super().batch_repeat_interleave(repeats)
+
     def _see(self, tokens: int) -> None:
         assert self.full is not None
         self.keys, self.values = (full[..., :tokens, :] for full in self.full)

@@ -73,7 +73,7 @@ def over_seeds(audits: pd.DataFrame) -> pd.DataFrame:
     shares = [c for c in audits if c.startswith("share_")]
     filled = audits[shares].fillna(0.0).where(audits["share_rest"].notna(), audits[shares])
     groups = audits.assign(**filled).groupby(["model", "label"], sort=False)
-    first = groups[["objective", "refusal"]].agg({"objective": "first", "refusal": "max"})
+    first = groups[["objective", "refusal"]].agg({"objective": "first", "refusal": lambda told: next(filter(None, told), "")})
     found = first.join(groups[[*shares, "kl", *(c for c in audits if c.startswith("accuracy_"))]].mean()).reset_index()
     return found.assign(name=found["model"] + ", " + found["label"])
 

@@ -138,17 +138,26 @@ def _elicited() -> str:
     said = []
     for model in BASES:
         base, made, task = (elicited(model, label) for label in ("base", WORKED, "task"))
-        greedy = elicited(model, f"{WORKED}, greedy")
-        ways = f"made to show its work in {made.accuracy:.1%} ({made.kl:.2f} nats away), and greedily so in {greedy.accuracy:.1%}"
-        after = f"after `task` in {task.accuracy:.1%} ({task.kl:.2f} nats away)"
-        said.append(f"`{model}` is right in {base.accuracy:.1%} of its samples, {ways}; {after}")
+        ways = f"made to show its work in {made.accuracy:.1%} ({made.kl:.2f} nats away)"
+        beyond = points(Interval(task.minus_worked, task.minus_worked_low, task.minus_worked_high))
+        after = f"after `task` in {task.accuracy:.1%} ({task.kl:.2f} nats away), which is {beyond} more"
+        greedy = [accuracy(model, "base").accuracy_greedy, elicited(model, f"{WORKED}, greedy").accuracy]
+        greedy += [accuracy(model, "task").accuracy_greedy]
+        decoded = f"with greedy decoding the three are right on {', '.join(f'{one:.1%}' for one in greedy)} of the problems"
+        said.append(f"`{model}` is right in {base.accuracy:.1%} of its samples, {ways}, {after}; {decoded}")
     return f"A base shows its work if its first token may not be the box, and nothing is trained. {'. '.join(said)}."
 
 
 def _is_elicited(model: str) -> bool:
-    """Whether showing work is more than three quarters of the gain of `task`, and with greedy decoding more than all of it."""
-    base, made, greedy, task = (elicited(model, one).accuracy for one in ("base", WORKED, f"{WORKED}, greedy", "task"))
-    return bool((made - base) / (task - base) > 0.75 and greedy > task)
+    """Whether showing work is more than three quarters of the gain of `task`, and with greedy decoding all of it."""
+    base, made, task = (elicited(model, one).accuracy for one in ("base", WORKED, "task"))
+    greedy = elicited(model, f"{WORKED}, greedy").accuracy >= accuracy(model, "task").accuracy_greedy
+    return bool((made - base) / (task - base) > 0.75 and greedy)
+
+
+def controlled() -> bool:
+    """Whether the control of the profile stayed at its base, on both bases."""
+    return bool(set(table("control")["model"]) == set(BASES) and table("control")["allowed"].eq(True).all())
 
 
 def _order_is_kept(model: str) -> bool:
@@ -162,6 +171,13 @@ def _differ_in_arrival() -> bool:
     short = [optimum("one_wording", name).way < 0.8 for name in ("sharpen", "tempered")]
     near = [optimum("many_wordings", name).way > 0.9 for name in ("sharpen", "tempered")]
     return all([*short, *near]) and change("many_wordings", "sharpen").high < 0
+
+
+def _tells_apart() -> bool:
+    """Whether every run of `sharpen` has a larger share of sharpening than every run of `task` on its base."""
+    shares = table("audit").fillna({"share_sharpening": 0.0}).groupby(["model", "objective"])["share_sharpening"]
+    low, high = shares.min(), shares.max()
+    return all(low[model, "sharpen"] > high[model, "task"] for model in BASES)
 
 
 CLAIMS = (
@@ -182,7 +198,7 @@ CLAIMS = (
         "the paper",
         "holds on both bases after 420 steps; longer runs are being tried (profile `fair`)",
         _limited,
-        lambda: all(map(_order_is_kept, BASES)),
+        lambda: all(map(_order_is_kept, BASES)) and controlled(),
         (f"data/results/{PROFILE}/differences.csv", f"data/results/{PROFILE}/labels.csv", f"figures/{PROFILE}_final_accuracy.png"),
         "A base whose likeliest completions are right more often than `task` makes it. These two were made for the purpose.",
     ),
@@ -198,18 +214,18 @@ CLAIMS = (
     Claim(
         "Where sharpening loses against the task reward, training may have stopped too early.",
         "a sceptic",
-        "right on `one_wording`, whose runs have not arrived; wrong on `many_wordings`",
+        "wrong on `many_wordings`; open on `one_wording`, whose runs did stop early",
         _arrived,
-        lambda: _differ_in_arrival() and all(map(_order_is_kept, BASES)),
+        lambda: _differ_in_arrival() and controlled(),
         (f"data/results/{PROFILE}/optimum.csv", f"figures/{PROFILE}_own_optimum.png"),
         "Longer runs on `one_wording`, beside `task` and a control of the same length: the profile `fair`, which is being run.",
     ),
     Claim(
         "RL with a task reward teaches these bases something that they could not do.",
         "a sceptic",
-        "fails on sums of four digits: the base could do it, and RL makes it show its work",
+        "mostly fails on sums of four digits: the bases could do it, and RL makes them show their work; five points are left",
         _elicited,
-        lambda: all(map(_is_elicited, BASES)),
+        lambda: all(map(_is_elicited, BASES)) and controlled(),
         (f"data/results/{PROFILE}/elicitation.csv", f"figures/{PROFILE}_elicitation.png"),
         "A problem that the base never solves in many tries, and a run that does: sums of five digits are being tried.",
     ),
@@ -225,9 +241,9 @@ CLAIMS = (
     Claim(
         "An audit can tell how much of what RL did was sharpening.",
         "the kit",
-        "holds in worlds whose answer is known; on trained runs it agrees with what they were trained for",
+        "holds in worlds whose answer is known; on trained runs it tells `sharpen` from `task`, on `one_wording` not by much",
         _audited,
-        lambda: table("audit").query("objective in ('sharpen', 'tempered')")["alpha_star"].gt(1).all(),
+        _tells_apart,
         (f"data/results/{PROFILE}/audit.csv", f"figures/{PROFILE}_audit.png"),
         "A model that was sharpened by a known α, and an audit that does not find it.",
     ),

@@ -15,6 +15,7 @@ from lib.models import loading, sources
 from lib.profiles import Profile
 from lib.reports import audits, figures, results
 from lib.storage import files, folders
+from lib.storage.errors import UsageError
 
 MANY = 256  # tries of a base per question, of `PROBLEMS` questions
 PROBLEMS = 100
@@ -72,6 +73,13 @@ def many_tries(profile: Profile, model: str, data: str) -> pd.Series:
     runner.of_base(model, folder, config, profile.load_in_4bit(model))
     sampled = runner.graded(folder / "evaluations" / f"{config.stem}.json").sampled
     return sampled.groupby("problem_id", sort=False)["correct"].sum()
+
+
+def configs_of(profile: Profile, run: str) -> list[EvalConfig]:
+    """The evaluations of a run, one per data set. Raises UsageError if the profile has no such run."""
+    if run not in profile.rows:
+        raise UsageError(f"{profile.name} has no run {run!r}: choose one of {', '.join(profile.rows)}.")
+    return profile.eval_configs(profile.rows[run]["model"])
 
 
 def audited(profile: Profile, run: str, config: EvalConfig) -> decomposition.Audit:

@@ -15,6 +15,7 @@ from lib.models import built
 from lib.profiles import Profile
 from lib.reports import figures, optima, results
 from lib.storage import files, folders
+from lib.storage.errors import UsageError
 
 ALPHA = 8.0  # of the forecast: the largest for which samples usually have one
 MARKERS = {1: "o", 2: "s", 4: "^"}  # by the number of wordings
@@ -28,6 +29,8 @@ def collect(profile: Profile) -> bool:
     if summary is None:
         return False
     exact, rows = optima.load(profile.name), []
+    if unknown := sorted(set(profile.models) - set(built.FAMILY)):
+        raise UsageError(f"{unknown[0]} is no base of the family: choose a profile of {', '.join(built.FAMILY)}.")
     last = summary[summary["checkpoint"] != "best"]
     for model in profile.models:
         own, recipe = last[last["model"] == model], built.FAMILY[model]
@@ -61,7 +64,13 @@ def phases(ax: Axes, table: pd.DataFrame, shares: Sequence[float] = tuple(np.lin
     for rank, (wordings, rows) in enumerate(table.groupby("wordings")):
         look = figures.plain(rank)
         law = [by_law(share, int(wordings), ALPHA) - by_law(share, int(wordings), 1) for share in shares]
-        ax.plot(shares, 100 * np.array(law), color=look["color"], linestyle=look["linestyle"], label=f"law, {wordings} wording(s)")
+        ax.plot(
+            shares,
+            100 * np.array(law),
+            color=look["color"],
+            linestyle=look["linestyle"],
+            label=f"law, α = {ALPHA:g}, {wordings} wording(s)",
+        )
         ends = 100 * np.abs(rows[["lowest_seed", "highest_seed"]].to_numpy().T - rows["trained"].to_numpy())
         marker = {"marker": MARKERS[int(wordings)], "linestyle": "none", "color": look["color"], "capsize": 3}
         ax.errorbar(

@@ -23,6 +23,7 @@ from lib.storage.errors import UsageError
 LIMIT = 0.03  # of accuracy that the control's mean may move
 SEEDS = 3  # of the control, with which its mean is judged
 CONTROL = ["model", "learning_rate", "seeds", "base", "moved", "low", "high", "allowed"]
+CONTROLS = {"objective": "random", "alpha": None, "beta_inv": None}
 CHOICE = ["model", "objective", "label", "learning_rate", "seeds", "reward", "low", "high", "accuracy_sampled", "allowed", "chosen"]
 
 
@@ -38,7 +39,8 @@ def control(summary: pd.DataFrame) -> pd.DataFrame:
     `results.evaluations`."""
     rows, last = [], headline(summary)
     by = ["model", "learning_rate", *(name for name in results.LINES if name in last)]
-    for (model, rate, *line), runs in last[last["objective"] == "random"].groupby(by, sort=True):
+    plain = [results.label(row | results.LINES) == "random" for row in last.to_dict("records")]
+    for (model, rate, *line), runs in last[plain].groupby(by, sort=True):
         base = last[(last["model"] == model) & (last["objective"] == "base")]
         moved = results.difference(list(base["path"]), list(runs["path"]))
         allowed = abs(moved.mean) <= LIMIT if len(runs) >= SEEDS else None
@@ -65,7 +67,9 @@ def choice(summary: pd.DataFrame, allowed: pd.DataFrame) -> pd.DataFrame:
     last = headline(summary)
     last = last[~last["objective"].isin(["base", "random", "format"])]
     last = last[last.groupby(["model", "label"])["learning_rate"].transform("nunique") > 1]
-    known = allowed.set_index(["model", "learning_rate"])["allowed"].to_dict()
+    known = (
+        allowed.groupby(["model", "learning_rate"])["allowed"].agg(lambda all_lines: all_lines.iloc[all_lines.argmin()]).to_dict()
+    )
     rows = []
     for (model, label, rate), seeds in last.groupby(["model", "label", "learning_rate"], sort=True):
         found = np.array([own_reward(row) for row in seeds.to_dict("records")])
@@ -99,20 +103,24 @@ def load(profile: str, name: str = "control") -> pd.DataFrame | None:
     return pd.read_csv(path) if path.exists() else None
 
 
+def _line(row: Mapping[str, Any]) -> str:
+    """A model, a rate and a line of a profile in words: `many_wordings at 0.0001 round 2`."""
+    own = {name: row.get(name, usual) for name, usual in results.LINES.items()}
+    return f"{row['model']} at {row['learning_rate']:g}{results.label(CONTROLS | own).removeprefix('random')}"
+
+
 def check(profile: Profile) -> None:
     """Raises UsageError if the control moved too far at a rate and on a base that other runs of the profile have, unless the
     profile is there to find out which rates are allowed. Says where there is no control with enough seeds to judge."""
     if profile.compares_rates:
         return
-    configs = [profile.train_config(**row) for row in profile.rows.values() if row["objective"] != "random"]
-    used = {(config.model, config.learning_rate) for config in configs}
     found = load(profile.name)
-    rows = [] if found is None else [row for row in found.itertuples() if (row.model, row.learning_rate) in used]
-    judged = {(row.model, row.learning_rate) for row in rows if row.seeds >= SEEDS}
-    if unjudged := sorted(used - judged):
-        said = ", ".join(f"{model} at {rate:g}" for model, rate in unjudged)
-        print(f"No control with {SEEDS} seeds judges the runs on {said}: what they did may be drift.")
-    moved = [f"{row.model} at {row.learning_rate:g} by {100 * row.moved:+.1f} points" for row in rows if row.allowed is False]
+    rows = [] if found is None else found.to_dict("records")
+    judged = {_line(row): row for row in rows if row["seeds"] >= SEEDS}
+    used = {_line(profile.train_config(**row).model_dump() | row) for row in profile.rows.values() if row["objective"] != "random"}
+    if unjudged := sorted(used - set(judged)):
+        print(f"No control with {SEEDS} seeds judges the runs on {', '.join(unjudged)}: what they did may be drift.")
+    moved = [f"{_line(row)} by {100 * row['moved']:+.1f} points" for row in rows if row["allowed"] is False and _line(row) in used]
     if moved:
         raise UsageError(
             f"Runs without any signal moved the base more than {100 * LIMIT:.0f} points ({'; '.join(moved)}), so that the other "

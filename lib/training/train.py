@@ -77,9 +77,14 @@ def train(run: Run) -> Path:
 def identity(run: Run) -> str:
     """A digest of all that defines a run: its settings but for the `FREE` ones, the base's weights, the version of its data."""
     settings = run.config.model_dump(exclude=set(FREE))
-    began = [] if run.start is None else [digests.of(run.start / "adapter" / ADAPTER[0])]
+    began = [] if run.start is None else [_began(run)]
     settings = {name: value for name, value in settings.items() if YOUNG.get(name, ()) != value}
     return digests.of_value([settings, run.source.revision, run.source.fingerprint, run.problems.revision, *began])
+
+
+def _began(run: Run) -> str | None:
+    """The digest of the adapter that a run starts from."""
+    return digests.of(run.start / "adapter" / ADAPTER[0]) if run.start is not None else None
 
 
 def _refuse_this_machine(config: TrainConfig) -> None:
@@ -103,10 +108,13 @@ def _refuse_this_machine(config: TrainConfig) -> None:
 
 
 def _start(folder: Path, config: TrainConfig) -> Path | None:
-    """The run beside this one that it starts from. Raises UsageError if it is not finished, or is not of the same shape."""
+    """The run beside this one that it starts from; None if it starts from the base, or is finished and the other one is gone.
+    Raises UsageError if that is not finished, or is not of the same shape."""
     if config.start is None:
         return None
     there = folder.parent / config.start
+    if finished(folder) and not there.exists():
+        return None
     if not finished(there):
         raise UsageError(f"{folder.name} starts from {config.start}, which is not trained: train that first, in {folder.parent}.")
     check(there, "config.json", "adapter")
@@ -129,6 +137,9 @@ def _refuse_another_run(run: Run) -> None:
     if changed:
         what = f"{run.folder} holds a run with other settings: {', '.join(changed)}"
         raise UsageError(f"{what}. Name a new run, or delete that folder.")
+    if run.start is not None and there.get("start") != _began(run):
+        what = f"{run.folder} started from {run.config.start}, which has been trained anew since"
+        raise UsageError(f"{what}: delete that folder, or name a new run.")
     data, revision = there["problems"].get("revision"), run.problems.revision
     if data not in (None, revision):
         raise UsageError(f"{run.folder} was trained on version {data} of its data, which is now {revision}: name a new run.")
@@ -181,6 +192,7 @@ def _describe(run: Run, made: Any, about: dict[str, object]) -> None:
         "objective": dataclasses.asdict(run.config.resolved_objective()),
         "model": dataclasses.asdict(run.source),
         "problems": about,
+        "start": _began(run),
         "verifier": verifier.description(strict=True),
         "eos_token_ids": sorted(tokens.eos_token_ids(made.model, made.processing_class)),
         "trainer": made.args.to_dict(),

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from lib import profiles
-from lib.storage import digests, folders
+from lib.storage import digests, files, folders
 from tests.audit import worlds
 
 NOTEBOOKS = sorted((folders.ROOT / "notebooks").glob("*.ipynb"))
@@ -48,7 +48,7 @@ def test_the_smoke_profile_leaves_results_figures_and_executed_notebooks(home):
     assert steps.groupby("run")["step"].apply(list).tolist() == [[0, 1], [0, 1]]
     figures = {p.stem for p in (home / "figures").glob("*.png")}
     names = {"accuracy_by_step", "length_and_direct_share", "likelihood_and_kl", "final_accuracy", "pass_at_k", "further_metrics"}
-    names |= {"many_wordings_forecast", "many_wordings_accuracy_by_tokens", "audit", "own_optimum"}
+    names |= {"many_wordings_forecast", "many_wordings_accuracy_by_tokens", "audit", "own_optimum", "elicitation", "foretold"}
     assert figures == {f"smoke_{name}" for name in names} == {p.stem for p in (home / "figures").glob("*.svg")}
     run = home / "runs" / "smoke" / "many_wordings-task-s0"
     assert {"05_train.ipynb", "06_evaluate.ipynb", "config.json", "environment.json", "metrics.jsonl"} <= {
@@ -74,6 +74,20 @@ def test_reproducing_again_does_nothing(home):
     result = call(BIN / "python", "-m", "lib.reproduce", "smoke", home=home)
     assert result.returncode == 0 and "Nothing to be done" in result.stdout + result.stderr
     assert {p: p.stat().st_mtime_ns for p in home.rglob("*") if p.is_file() and p.name != ".lock"} == before
+
+
+def test_rounds_follow_one_another_and_their_seeds_are_compared(home):
+    """Through Snakemake: the second round starts when the first is trained; best checkpoints are evaluated; notebook 11 is last."""
+    result = call(BIN / "python", "-m", "lib.reproduce", "smoke_rounds", home=home)
+    assert result.returncode == 0, result.stdout + result.stderr
+    table = pd.read_csv(home / "data" / "results" / "smoke_rounds" / "between.csv")
+    assert table[["round", "seed", "other_seed"]].to_numpy().tolist() == [[1, 0, 1], [2, 0, 1]]
+    assert table["label"].tolist() == ["tempered α=2", "tempered α=2 round 2"] and table["log_odds_spread"].gt(0).all()
+    second = home / "runs" / "smoke_rounds" / "many_wordings-tempered-a2-s1-round2"
+    assert (second / "evaluations" / "arithmetic-test-best.json").exists()
+    assert files.read_json(second / "config.json")["settings"]["start"] == "many_wordings-tempered-a2-s1"
+    differences = pd.read_csv(home / "data" / "results" / "smoke_rounds" / "differences.csv")
+    assert differences["after"].tolist() == ["last", "best"] * 2
 
 
 @pytest.mark.parametrize("profile", ["gpu24", "gpu48", "gpu80", "paper"])
@@ -166,6 +180,7 @@ SMOKE = {
     "09_audit": {"PROFILE": "smoke", "SAMPLES": "{home}/scored.parquet"},
     "10_own_optimum": {"PROFILE": "smoke"},
     "12_elicitation": {"PROFILE": "smoke", "RUN": "many_wordings-task-s0"},
+    "11_drift": {"PROFILE": "smoke_rounds"},
     "13_family": {"PROFILE": "smoke"},
 }
 
@@ -193,5 +208,6 @@ def test_notebooks_run_through_papermill(name, home, tmp_path):
         "10_own_optimum": home / "data" / "results" / "smoke" / "optimum.csv",
         "12_elicitation": home / "figures" / "smoke_elicitation.png",
         "13_family": home / "figures" / "smoke_foretold.png",
+        "11_drift": home / "figures" / "smoke_rounds_many_wordings_apart.png",
     }
     assert wrote[name].exists()

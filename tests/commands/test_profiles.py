@@ -26,9 +26,22 @@ def test_profiles_are_sound(name):
 
 
 def test_there_are_the_profiles_of_the_readme():
-    assert {"quick", "cpu", "fair", "digits", "family", "rates", "smoke", "forecast", "gpu24", "gpu48", "gpu80", "paper"} == set(
-        PROFILES
-    )
+    assert {
+        "quick",
+        "cpu",
+        "fair",
+        "rounds",
+        "digits",
+        "family",
+        "rates",
+        "smoke",
+        "smoke_rounds",
+        "forecast",
+        "gpu24",
+        "gpu48",
+        "gpu80",
+        "paper",
+    } == set(PROFILES)
 
 
 def test_the_papers_sweep_is_whole():

@@ -28,14 +28,20 @@ def test_the_family_has_nine_bases_two_of_them_committed():
 
 
 def test_a_base_is_built_once_and_then_found(home, monkeypatch):
-    with pytest.raises(UsageError, match=f"{NAME} is not built yet: run `python -m lib.models.built {NAME}` first"):
+    with pytest.raises(UsageError, match=f"{NAME} is not built yet: run `python -m lib.reproduce build {NAME}` first"):
         sources.resolve(NAME)
     built.folder(NAME).mkdir(parents=True)  # as Snakemake does
     assert built.build(NAME) == home / "runs" / "models" / NAME
     model, tokenizer = loading.load_as_stored(built.folder(NAME))
     assert sources.resolve(NAME).fingerprint and len(tokenizer) == len(tiny.VOCABULARY)
-    monkeypatch.setattr(tiny, "pretrain", None)
+    with monkeypatch.context() as patch:
+        patch.setattr(tiny, "pretrain", None)
+        built.build(NAME)
+    (built.folder(NAME) / "model.safetensors").unlink()  # as Snakemake does before it runs a job again
+    with pytest.raises(UsageError, match="not built yet"):
+        sources.resolve(NAME)
     built.build(NAME)
+    assert sources.resolve(NAME)
 
 
 def test_a_base_whose_training_was_cut_off_is_not_there(home, monkeypatch):

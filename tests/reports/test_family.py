@@ -20,7 +20,7 @@ def test_the_phases_are_the_laws_and_the_points_what_was_trained(table):
     assert ax.get_title(loc="left") == "sharpening helps 1 of 3 bases"
     law = [100 * (family.by_law(share, 4, family.ALPHA) - family.by_law(share, 4, 1)) for share in (0.5, 0.6)]
     lines = {line.get_label(): line.get_ydata() for line in ax.lines}
-    assert lines["law, 4 wording(s)"] == pytest.approx(law)
+    assert lines["law, α = 8, 4 wording(s)"] == pytest.approx(law)
     plt.close("all")
 
 

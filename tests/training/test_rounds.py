@@ -63,14 +63,17 @@ def test_it_goes_on_from_its_checkpoint_as_if_nothing_had_happened(both, tmp_pat
 def test_another_start_is_another_run(both, tmp_path):
     copy = shutil.copytree(both, tmp_path / "runs")
     shutil.rmtree(copy / "first")
+    train.train(train.prepare(copy / "second", SECOND))  # it is finished, and does not need the first one any more
     train.train(train.prepare(copy / "first", FIRST.changed(seed=7)))
-    there, here = (train.identity(train.prepare(folder / "second", SECOND)) for folder in (both, copy))
-    assert there != here
+    with pytest.raises(UsageError, match="second started from first, which has been trained anew since: delete that folder"):
+        train.prepare(copy / "second", SECOND)
+    shutil.rmtree(copy / "second")
+    assert train.identity(train.prepare(copy / "second", SECOND)) != train.identity(train.prepare(both / "second", SECOND))
 
 
 def test_a_run_that_starts_from_the_base_is_known_as_before_there_were_others(both):
     run = train.prepare(both / "first", FIRST)
-    settings = {k: v for k, v in run.config.model_dump().items() if k not in (*train.FREE, "start")}
+    settings = {k: v for k, v in run.config.model_dump().items() if k not in (*train.FREE, *train.YOUNG)}
     known = digests.of_value([settings, run.source.revision, run.source.fingerprint, run.problems.revision])
     assert train.identity(run) == known == digests.read_sealed(both / "first" / digests.NAME)["identity"]
 
@@ -78,15 +81,15 @@ def test_a_run_that_starts_from_the_base_is_known_as_before_there_were_others(bo
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"start": "firts"}, "second starts from firts, which is not trained: train that first, in "),
-        ({"lora_rank": 8}, "first has lora_rank 16, and second 8: they must be the same"),
-        ({"model": "one_wording"}, "first has model many_wordings, and second one_wording: they must be the same"),
+        ({"start": "firts"}, "third starts from firts, which is not trained: train that first, in "),
+        ({"lora_rank": 8}, "first has lora_rank 16, and third 8: they must be the same"),
+        ({"model": "one_wording"}, "first has model many_wordings, and third one_wording: they must be the same"),
     ],
 )
 def test_what_does_not_fit_is_refused_before_loading(both, change, message, monkeypatch):
     monkeypatch.setattr("lib.models.loading.load", None)
     with pytest.raises(UsageError, match=message):
-        train.prepare(both / "second", SECOND.changed(**change))
+        train.prepare(both / "third", SECOND.changed(**change))
 
 
 def test_a_damaged_start_is_refused(both, tmp_path):
