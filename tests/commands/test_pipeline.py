@@ -76,10 +76,17 @@ def test_reproducing_again_does_nothing(home):
     assert {p: p.stat().st_mtime_ns for p in home.rglob("*") if p.is_file() and p.name != ".lock"} == before
 
 
-def test_rounds_follow_one_another_and_their_seeds_are_compared(home):
-    """Through Snakemake: the second round starts when the first is trained; best checkpoints are evaluated; notebook 11 is last."""
+@pytest.fixture(scope="module")
+def rounds(home):
+    """The same folder, in which the profile with two rounds was reproduced as well."""
     result = call(BIN / "python", "-m", "lib.reproduce", "smoke_rounds", home=home)
     assert result.returncode == 0, result.stdout + result.stderr
+    return home
+
+
+def test_rounds_follow_one_another_and_their_seeds_are_compared(rounds):
+    """Through Snakemake: the second round starts when the first is trained; best checkpoints are evaluated; notebook 11 is last."""
+    home = rounds
     table = pd.read_csv(home / "data" / "results" / "smoke_rounds" / "between.csv")
     assert table[["round", "seed", "other_seed"]].to_numpy().tolist() == [[1, 0, 1], [2, 0, 1]]
     assert table["label"].tolist() == ["tempered α=2", "tempered α=2 round 2"] and table["log_odds_spread"].gt(0).all()
@@ -190,7 +197,9 @@ def test_every_notebook_has_a_smoke_test():
 
 
 @pytest.mark.parametrize("name", SMOKE)
-def test_notebooks_run_through_papermill(name, home, tmp_path):
+def test_notebooks_run_through_papermill(name, home, tmp_path, request):
+    if name == "11_drift":
+        request.getfixturevalue("rounds")
     flags = [part for key, value in SMOKE[name].items() for part in ("-p", key, str(value).format(home=home))]
     worlds.SIX["tempered"].table(20, 4, 0).to_parquet(home / "scored.parquet")
     result = call(BIN / "papermill", f"notebooks/{name}.ipynb", tmp_path / "out.ipynb", *flags, home=home)
