@@ -120,6 +120,19 @@ def test_a_profile_whose_control_moved_too_far_fails_its_own_check(summary, tmp_
     assert rates.load("quick") is None and rates.load("quick", "rates") is None
 
 
+def test_a_control_that_moved_in_a_later_round_is_named_with_its_round(summary, tmp_path, monkeypatch, capsys):
+    """The control of 3e-4 stands for round 2 here, that of 1e-3 for round 3; round 2 stays, round 3 falls by 5 points."""
+    monkeypatch.setattr(folders, "HOME", tmp_path)
+    profile = profiles.load("rounds")
+    control = summary[summary["objective"].isin(["base", "random"])].assign(model="many_wordings")
+    rounds = control["learning_rate"].map({1e-4: 1, 3e-4: 2, 1e-3: 3}).fillna(1).astype(int)
+    monkeypatch.setattr(results, "evaluations", lambda _: control.assign(round=rounds, learning_rate=1e-4))
+    rates.collect(profile)
+    with pytest.raises(UsageError, match=r"3 points \(many_wordings at 0.0001 round 3 by -5.0 points\), "):
+        rates.check(profile)
+    assert "judges the runs on one_wording at 0.0001, one_wording at 0.0001 round 2" in capsys.readouterr().out
+
+
 def test_the_profile_cpu_trains_at_the_rates_that_were_chosen():
     """`profiles/cpu.yaml` against data/results/rates/control.csv, and its own control at every one of them."""
     control = pd.read_csv(folders.ROOT / "data/results/rates/control.csv")
