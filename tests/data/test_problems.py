@@ -92,7 +92,7 @@ def test_a_set_of_ones_own_is_one_entry(monkeypatch, tmp_path):
         problems.load("capitals", "train", 1)
     with pytest.raises(ValueError, match="There is a data set 'capitals' already"):
         sets.register(entry)
-    with pytest.raises(ValueError, match="Unknown data set 'capital': choose arithmetic, capitals, a hub id"):
+    with pytest.raises(ValueError, match="Unknown data set 'capital': choose arithmetic, .*capitals, a hub id"):
         problems.load("capital", "test", 1)
     sets.register(sets.DataSet("wrong", str(path), question="country", answer="capital"))
     with pytest.raises(ValueError, match="wrong, line 1, is not an object with country and capital: it has land, capital"):
