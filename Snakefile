@@ -4,7 +4,7 @@
 import json
 
 from lib import profiles
-from lib.models import built, tiny
+from lib.models import built
 from lib.reports import optima
 from lib.rewards import verifier
 from lib.storage import folders
@@ -32,7 +32,7 @@ def parameters(**values):
 
 def weights(model):
     """The weight file of a model of the kit, which a job depends on; nothing for other models."""
-    folder = tiny.BASES.get(model) or (built.folder(model) if model in built.NAMES else None)
+    folder = built.place_of(model)
     return [f"{folder}/model.safetensors"] if folder else []
 
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from lib import profiles
 from lib.data import sets
-from lib.models import built, loading, tiny
+from lib.models import built, loading
 from lib.profiles import Profile
 from lib.storage import files, folders, hub
 from lib.storage.errors import UsageError
@@ -228,7 +228,7 @@ def _place(name: str, kind: str) -> hub.Found:
         return hub.find(entry.hub_id, kind) if entry.hub_id else hub.Found("local" if there else "missing")
     if name == built.SMOLLM2 and not built.is_built(name):
         return hub.find(built.SMOLLM2_ON_THE_HUB)
-    if name in (*tiny.BASES, *built.NAMES) or Path(name).expanduser().is_dir():
+    if name in built.MODELS or Path(name).expanduser().is_dir():
         return hub.Found("local")
     return hub.find(name) if re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name) else hub.Found("missing")
 

@@ -76,7 +76,7 @@ class Profile(Config):
         for row in self.rows.values():
             self.train_config(**row)
         for model in self.models:
-            if "/" not in model and model not in (*tiny.BASES, *built.NAMES):
+            if "/" not in model and model not in built.MODELS:
                 known = f"{', '.join(tiny.BASES)}, a hub id, ./folder, or of those that are built here {', '.join(built.NAMES)}"
                 raise UsageError(f"There is no model {model!r}: give {known}.")
             trained_on = self.section("train", model).get("data", "arithmetic")
@@ -106,7 +106,7 @@ class Profile(Config):
     @property
     def needs_gpu(self) -> bool:
         """Whether it is for a GPU: a model of it is neither committed nor built here."""
-        return not set(self.models) <= {*tiny.BASES, *built.NAMES}
+        return not set(self.models) <= set(built.MODELS)
 
     def section(self, name: Literal["train", "evaluate"], model: str) -> Values:
         """Its `train` or `evaluate` settings for one of its models."""

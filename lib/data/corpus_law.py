@@ -36,7 +36,7 @@ class Law:
                 for total, chance in self._totals(x + y + before).items():
                     after[total // 10] += weight * self._texts(x, y, before, alpha) * chance**alpha
             exact *= self._texts(x, y, carry, alpha) * self._totals(x + y + carry)[x + y + carry] ** alpha
-            every, carry = dict(after), (x + y + carry) // 10
+            every, carry = after, (x + y + carry) // 10
         return chances[right] ** alpha + exact, whole + sum(every.values())
 
     def _texts(self, x: int, y: int, carry: int, alpha: float) -> float:

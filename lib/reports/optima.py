@@ -11,7 +11,7 @@ import pandas as pd
 from lib.evaluation import optimum, runner
 from lib.evaluation.grading import grade
 from lib.evaluation.metrics import Graded
-from lib.models import built, loading, sources, tiny, tokens
+from lib.models import built, loading, sources, tokens
 from lib.models.search import Likely
 from lib.profiles import Profile
 from lib.reports import results
@@ -23,7 +23,7 @@ ABOUT = ["run", "model", "objective", "label", "alpha", "learning_rate", "seed"]
 def runs_of(profile: Profile, model: str) -> list[str]:
     """The runs on a model whose optimum can be found: `sharpen`, and `tempered` with α above 1, on a tiny base sampled as it is.
     Larger models have more likely completions than can be searched."""
-    if model not in (*tiny.BASES, *built.FAMILY) or loading.gpu_is_there() or not profile.eval_configs(model)[0].samples_from_p():
+    if model not in built.FAMILY or loading.gpu_is_there() or not profile.eval_configs(model)[0].samples_from_p():
         return []
     configs = {name: profile.train_config(**row) for name, row in profile.rows.items() if row["model"] == model}
     plain = {n: c for n, c in configs.items() if (c.normalization, c.fixed_length, c.temperature) == ("sum", False, 1)}

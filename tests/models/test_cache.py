@@ -35,6 +35,16 @@ def test_tokens_and_rows_come_and_go_as_in_transformers_layer():
         assert growing.get_seq_length() == 5 + 60 + 7
 
 
+def test_rows_that_transformers_itself_moves_leave_the_room_behind():
+    plain, growing = DynamicLayer(), GrowingLayer()
+    with torch.no_grad():
+        for layer in (plain, growing):
+            layer.update(*_states(2, 3, 0)), layer.update(*_states(2, 1, 1))
+            layer.reorder_cache(torch.tensor([1, 0])), layer.batch_repeat_interleave(2)
+            layer.update(*_states(4, 1, 2))
+    torch.testing.assert_close(plain.keys, growing.keys, rtol=0, atol=0)
+
+
 def test_gradients_flow_to_every_token():
     growing, (keys, values) = GrowingLayer(), _states(1, 2, 0)
     growing.update(keys.requires_grad_(), values)
