@@ -40,8 +40,8 @@ def test_rows_that_transformers_itself_moves_leave_the_room_behind():
     with torch.no_grad():
         for layer in (plain, growing):
             layer.update(*_states(2, 3, 0)), layer.update(*_states(2, 1, 1))
-            layer.reorder_cache(torch.tensor([1, 0])), layer.batch_repeat_interleave(2)
-            layer.update(*_states(4, 1, 2))
+            layer.reorder_cache(torch.tensor([1, 0])), layer.update(*_states(2, 1, 2))
+            layer.batch_repeat_interleave(2), layer.update(*_states(4, 1, 3))
     torch.testing.assert_close(plain.keys, growing.keys, rtol=0, atol=0)
 
 
