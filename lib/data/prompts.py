@@ -8,17 +8,20 @@ CLOSING = "Let's think step-by-step"
 
 @dataclass(frozen=True)
 class Problem:
-    """`prompt` is what the user turn says, `gold` the answer without its box, `source` the data set and split."""
+    """`prompt` is what the user turn says, `gold` the answer without its box, `source` the data set and split. `example` is a
+    question with its answer, with which the conversation begins."""
 
     id: str
     prompt: str
     gold: str
     source: str
+    example: tuple[str, str] | None = None
 
     @property
     def messages(self) -> list[dict[str, str]]:
         """The conversation to complete, for a chat template."""
-        return [{"role": "user", "content": self.prompt}]
+        turns = [*(self.example or ()), self.prompt]
+        return [{"role": "assistant" if number % 2 else "user", "content": text} for number, text in enumerate(turns)]
 
     @property
     def question(self) -> str:

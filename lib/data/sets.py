@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lib.data import arithmetic, procedural
+from lib.data import arithmetic, multiplication, procedural
 from lib.data.prompts import Problem
 from lib.storage.errors import UsageError
 from lib.storage.folders import ROOT
@@ -73,6 +73,7 @@ def register(entry: DataSet) -> None:
 register(DataSet("arithmetic", generate=arithmetic.problems))
 register(DataSet("five_digits", generate=arithmetic.five_digits))
 register(DataSet("four_and_five_digits", generate=arithmetic.four_and_five_digits))
+register(DataSet("multiplication", generate=multiplication.problems))
 register(DataSet("DigitalLearningGmbH/MATH-lighteval"))
 register(DataSet("HuggingFaceH4/MATH-500", train=None))
 register(DataSet("math-ai/minervamath", train=None))

@@ -19,8 +19,9 @@ COMPARED = ("prompts", "sampler", "grader", "precision")
 
 
 def of_prompts(problems: Iterable[Problem]) -> str:
-    """Of the questions in their order: identifier, text and gold answer. How a model's template wraps them is the model's."""
-    return digest([[p.id, p.prompt, p.gold] for p in problems])
+    """Of the questions in their order: identifier, text, gold answer, and the example before them if there is one. How a model's
+    template wraps them is the model's."""
+    return digest([[p.id, p.prompt, p.gold, *(p.example or ())] for p in problems])
 
 
 def of_precision(load_in_4bit: bool) -> str:

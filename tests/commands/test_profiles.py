@@ -34,6 +34,7 @@ def test_there_are_the_profiles_of_the_readme():
         "digits",
         "family",
         "rates",
+        "smollm",
         "smoke",
         "smoke_rounds",
         "forecast",

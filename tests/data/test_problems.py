@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from lib.data import arithmetic, problems, sets
+from lib.data import arithmetic, multiplication, problems, sets
 from lib.models import tiny
 
 
@@ -107,3 +107,17 @@ def test_sums_of_five_digits_have_five_in_both_numbers_and_take_turns_with_four(
     assert mixed[1::2] == five[:5] and mixed[::2] == problems.load("arithmetic", "test", 5)
     splits = {split: {p.id for p in problems.load("five_digits", split, 500)} for split in sets.SPLITS}
     assert not splits["test"] & splits["train"] and not splits["validation"] & splits["train"]
+
+
+def test_multiplication_has_every_product_once_and_mirror_images_in_one_split():
+    rows = {split: problems.load("multiplication", split, 200) for split in sets.SPLITS}
+    numbers = {split: [tuple(map(int, p.id.split("*"))) for p in found] for split, found in rows.items()}
+    known = {(a, b) for a in range(2, 13) for b in range(2, 13)} - {(7, 8), (8, 7)}
+    assert sorted(pair for found in numbers.values() for pair in found) == sorted(known)
+    assert all((b, a) in found for found in numbers.values() for a, b in found)
+    assert all(int(p.gold) == a * b for split, found in rows.items() for p, (a, b) in zip(found, numbers[split], strict=True))
+    assert len(rows["test"]) > 40 and len(rows["train"]) > 40
+    first = rows["test"][0]
+    assert [turn["role"] for turn in first.messages] == ["user", "assistant", "user"]
+    assert first.messages[0]["content"] == multiplication.EXAMPLE[0] and first.messages[2]["content"] == first.prompt
+    assert problems.load("multiplication", "test", 200, seed=1) != rows["test"]

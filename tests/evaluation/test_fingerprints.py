@@ -17,8 +17,9 @@ ONE, TWO = Problem("1", "1+1", "2", "x"), Problem("2", "1+2", "3", "x")
 def test_prompts_are_their_identifiers_texts_golds_and_order():
     same = fingerprints.of_prompts([ONE, TWO])
     assert same == fingerprints.of_prompts([dataclasses.replace(ONE, source="y"), TWO]) and len(same) == 16
-    others = [[TWO, ONE], [ONE], [ONE, dataclasses.replace(TWO, gold="4")], [ONE, dataclasses.replace(TWO, prompt="2+1")]]
-    assert len({same, *map(fingerprints.of_prompts, others)}) == 5
+    changes = [{"gold": "4"}, {"prompt": "2+1"}, {"example": ("1+3", "4")}, {"example": ("1+3", "5")}]
+    others = [[TWO, ONE], [ONE], *([ONE, dataclasses.replace(TWO, **change)] for change in changes)]
+    assert len({same, *map(fingerprints.of_prompts, others)}) == 7
 
 
 def test_a_model_is_its_weights_precision_tokenizer_and_adapter(tmp_path):
