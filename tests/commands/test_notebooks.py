@@ -59,3 +59,31 @@ def test_notebooks_are_committed_clean_and_thin(path):
     assert sum("parameters" in c["metadata"].get("tags", []) for c in code) == 1
     lengths = sorted(len("".join(c["source"]).splitlines()) for c in code)
     assert lengths[-1] <= 25 and lengths[len(lengths) // 2] <= 12
+
+
+SOLUTIONS = [(path.stem, n) for path in NOTEBOOKS for n in (1, 2, 3) if f"\"{path.stem}\", {n}" in path.read_text().replace("\\", "")]
+
+
+@pytest.mark.parametrize(("name", "number"), SOLUTIONS)
+def test_a_solution_is_right_and_something_else_is_not(name, number, capsys):
+    """What the solution's own cell computes is accepted, and nothing near it; and the check does not say what is right."""
+    right = notebooks.solution(name, number)
+    wrong = f"{right}?" if isinstance(right, str) else [] if isinstance(right, list) else 1.5 * right + 1
+    for answer in (None, right, wrong):
+        notebooks.check_answer(name, number, answer)
+    said = capsys.readouterr().out.splitlines()
+    assert "write your answer" in said[0] and said[1].endswith("right.") and "not yet" in said[2] and str(right) not in said[2]
+
+
+def test_answers_may_be_rounded_and_exercises_must_be_there(tmp_path, monkeypatch, capsys):
+    (tmp_path / "notebooks" / "solutions").mkdir(parents=True)
+    cells = [{"source": ["answer = 82"], "metadata": {"tags": ["exercise-1"]}}]
+    cells += [{"source": ["answer = [0.607, 'wrong']"], "metadata": {"tags": ["exercise-2"]}}, {"source": ["1"], "metadata": {}}]
+    (tmp_path / "notebooks" / "solutions" / "mine.ipynb").write_text(json.dumps({"cells": cells}))
+    monkeypatch.setattr(notebooks, "ROOT", tmp_path)
+    for number, answer in ((1, 82), (2, [0.61, " Wrong"]), (1, 82.5), (1, "82"), (2, [0.62, "wrong"]), (2, 0.607), (2, [0.607])):
+        notebooks.check_answer("mine", number, answer)
+    assert [line.endswith("right.") for line in capsys.readouterr().out.splitlines()] == [True] * 2 + [False] * 5
+    for name, number in (("mine", 3), ("other", 1)):
+        with pytest.raises(UsageError, match=f"{name} has no exercise {number}"):
+            notebooks.check_answer(name, number, 1)
