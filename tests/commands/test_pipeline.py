@@ -207,7 +207,7 @@ def test_notebooks_run_through_papermill(name, home, tmp_path, request):
     wrote = {
         "01_sharpening_optima": home / "figures" / "theory_phase_diagram.svg",
         "02_instability": home / "figures" / "theory_closing_the_loop.png",
-        "03_rewards": home / "figures" / "rewards_right_against_wrong.png",
+        "03_rewards": home / "figures" / "rewards_ties.png",
         "04_base_model": home / "tiny" / "many_wordings" / "README.md",
         "05_train": home / "runs" / "smoke" / "by_hand" / "adapter" / "adapter_config.json",
         "06_evaluate": home / "runs/smoke/many_wordings-task-s0/evaluations/arithmetic-test-best.json",
