@@ -43,3 +43,21 @@ def corpus_tree(ax: Axes, direct: float, forget: float, slip: float, wordings: i
     ax.set(xlim=(-0.1, 2.9), ylim=(-0.05, 1.05))
     ax.axis("off")
     return ax
+
+
+def powers(ax: Axes, p: np.ndarray, right: np.ndarray, alphas: tuple[float, ...] = (1, 2, 4)) -> Axes:
+    """The probabilities of a few completions, `p` [N], under $p^\\alpha$ for each α, in percent, side by side; those that are not
+    `right` [N] are hatched. The title says how often each is right."""
+    rows = {alpha: 100 * p**alpha / (p**alpha).sum() for alpha in alphas}
+    width = 0.8 / len(alphas)
+    for place, (alpha, share) in enumerate(rows.items()):
+        at = np.arange(len(p)) + (place - (len(alphas) - 1) / 2) * width
+        shade = str(0.85 - 0.7 * place / max(1, len(alphas) - 1))
+        bars = ax.bar(at, share, width, color=shade, edgecolor="black", label=f"$p^{{{alpha:g}}}$" if alpha != 1 else "$p$")
+        for bar, is_right in zip(bars, right, strict=True):
+            bar.set_hatch("" if is_right else "///")
+    names = [f"{'right' if is_right else 'WRONG'} {number}" for number, is_right in enumerate(right, 1)]
+    ax.set_xticks(range(len(p)), names)
+    ax.set_title("right in " + ", ".join(f"{share[right].sum():.0f}%" for share in rows.values()) + " of the samples")
+    ax.set(ylabel="probability (%)", ylim=(0, 100))
+    return ax

@@ -176,6 +176,7 @@ def test_reproducing_an_unknown_profile_is_one_sentence(tmp_path):
 
 
 SMOKE = {
+    "00_start_here": {},
     "01_sharpening_optima": {"RESOLUTION": 11},
     "02_instability": {"SEEDS": 2, "MAX_LENGTH": 64},
     "03_rewards": {"ANSWER": "0.5", "A": 1234, "B": 8777},
@@ -205,6 +206,7 @@ def test_notebooks_run_through_papermill(name, home, tmp_path, request):
     result = call(BIN / "papermill", f"notebooks/{name}.ipynb", tmp_path / "out.ipynb", *flags, home=home)
     assert result.returncode == 0, result.stderr[-3000:]
     wrote = {
+        "00_start_here": tmp_path / "out.ipynb",
         "01_sharpening_optima": home / "figures" / "theory_phase_diagram.svg",
         "02_instability": home / "figures" / "theory_closing_the_loop.png",
         "03_rewards": home / "figures" / "rewards_ties.png",

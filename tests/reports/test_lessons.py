@@ -3,6 +3,7 @@
 import math
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 
 from lib.reports import lessons
@@ -35,3 +36,12 @@ def test_the_leaves_of_the_corpus_tree_add_up(ax, wordings, one, likelier):
     leaves = ("carries forgotten", "right", "one right solution", "all other worked ones")
     shares = [float(texts[name].split("\n")[1].split("%")[0]) for name in leaves]
     assert sum(shares) == pytest.approx(100, abs=0.1) and likelier in ax.get_title(loc="left")
+
+
+def test_bars_of_powers_are_normalised_and_wrong_ones_hatched(ax):
+    p, right = np.array([0.3, 0.35, 0.35]), np.array([False, True, True])
+    lessons.powers(ax, p, right, (1, 3))
+    heights = np.array([bar.get_height() for bar in ax.patches]).reshape(2, 3)
+    np.testing.assert_allclose(heights, [[30, 35, 35], 100 * p**3 / (p**3).sum()])
+    assert [bar.get_hatch() for bar in ax.patches] == ["///", "", ""] * 2
+    assert ax.get_title(loc="left") == f"right in 70%, {heights[1, 1:].sum():.0f}% of the samples"
