@@ -80,15 +80,18 @@ def _refuse(bad: pd.Series, values: pd.Series, sentence: str) -> None:
 
 
 def _refuse_contradictions(table: pd.DataFrame) -> None:
-    """Refuses one text with two verdicts, and log-probabilities that mostly differ between rows of one problem, text and length:
-    then rows have been scored in two ways. A few may differ, since one text can be tokenised in several ways."""
+    """Refuses one text with two verdicts, and log-probabilities that mostly differ between rows of one problem, text and length, or
+    of the same token `ids` where there are any: then rows have been scored in two ways. A few texts may differ, since one text can
+    be tokenised in several ways."""
     verdicts = table.groupby(["problem_id", "completion"], sort=False)["correct"].transform("nunique")
     _refuse(verdicts > 1, table["correct"], "other rows with the same problem and completion say otherwise: grade all in one way")
-    groups = table.groupby(["problem_id", "completion", "length"], sort=False)
+    written = table["ids"].map(tuple) if "ids" in table else table["completion"]
+    keys = [table["problem_id"], written, table["length"]]
+    groups = table.groupby(keys, sort=False)
     repeated = groups["source"].transform("size") > 1
     for name in ("base_logprob", "trained_logprob"):
         known = table[name].where(np.isfinite(table[name]))
-        by_text = known.groupby([table[key] for key in ("problem_id", "completion", "length")], sort=False)
+        by_text = known.groupby(keys, sort=False)
         bad = (by_text.transform("max") - by_text.transform("min")).fillna(0) > 0.05 + 1e-3 * known.abs().fillna(0)
         if bad.sum() > 0.1 * repeated.sum():
             _refuse(bad, table[name], "other rows with the same problem and completion say otherwise: score all in one way")

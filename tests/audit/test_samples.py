@@ -176,3 +176,13 @@ def test_the_balance_heuristic_by_hand():
 def test_bad_features_are_refused(features, sentence):
     with pytest.raises(UsageError, match=sentence):
         decomposition.audit(table(), features)
+
+
+def test_the_same_text_of_other_tokens_may_have_another_probability():
+    """Bytes that are no text decode to the same sign, whatever they are: only rows of the same tokens must agree."""
+    found = scored_in_two_ways()
+    apart = found.assign(ids=[[number] for number in range(len(found))])
+    assert len(samples.checked(apart)) == len(found)
+    same = found.assign(ids=[list(text.encode()) for text in found["completion"].astype(str)])
+    with pytest.raises(UsageError, match="score all in one way"):
+        samples.checked(same)

@@ -1,5 +1,9 @@
-"""Models with random weights in the architectures of larger ones, and a tokenizer that reads any text, byte by byte."""
+"""Models with random weights in the architectures of larger ones, and tokenizers of their kind that read any text, byte by byte.
 
+The chat templates are ours. They have what has caused trouble: Llama's beginning-of-text token inside the template, a default system
+turn, several tokens that end a turn, and a padding token of its own."""
+
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -8,33 +12,65 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFa
 
 from tests.bench.step import SMOLLM2
 
-CHATML = """{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}\
-{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"""
-SPECIAL = {"bos_token": "<|im_start|>", "eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"}
+TURN = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}{% endfor %}"
+)
+OPENING = "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+HELPFUL = "{% if messages[0]['role'] != 'system' %}{{ '<|im_start|>system\nYou are helpful.<|im_end|>\n' }}{% endif %}"
+LLAMA = """{{ '<|begin_of_text|>' }}{% for message in messages %}{{ '<|start_header_id|>' + message['role'] + '<|end_header_id|>\n\n' \
++ message['content'] + '<|eot_id|>' }}{% endfor %}{% if add_generation_prompt %}\
+{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{% endif %}"""
+SIZE = {"vocab_size": 320, "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
+SIZE |= {"num_key_value_heads": 2, "max_position_embeddings": 1024, "tie_word_embeddings": True}
 
 
-def tokenizer(size: int, template: str = CHATML) -> PreTrainedTokenizerFast:
-    """A token per byte, the special ones, and unused ones up to `size`."""
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    made = Tokenizer(models.BPE(vocab={byte: number for number, byte in enumerate(alphabet)}, merges=[]))
-    made.pre_tokenizer, made.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
-    fast = PreTrainedTokenizerFast(tokenizer_object=made, chat_template=template, **SPECIAL)
-    fast.add_tokens([f"<unused{number}>" for number in range(size - len(fast))])
-    return fast
+@dataclass(frozen=True)
+class Toy:
+    """A model's configuration, its template, and its special tokens; `ends` are those that end a completion beside EOS."""
+
+    config: dict
+    template: str
+    eos: str = "<|im_end|>"
+    pad: str = "<|endoftext|>"
+    bos: str | None = None
+    ends: tuple[str, ...] = ()
+    others: tuple[str, ...] = field(default=("<|im_start|>",))
+
+    def tokenizer(self) -> PreTrainedTokenizerFast:
+        """A token per byte, the special ones, and unused ones up to the size of the vocabulary."""
+        alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+        made = Tokenizer(models.BPE(vocab={byte: number for number, byte in enumerate(alphabet)}, merges=[]))
+        made.pre_tokenizer, made.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+        special = {"eos_token": self.eos, "pad_token": self.pad} | ({"bos_token": self.bos} if self.bos else {})
+        fast = PreTrainedTokenizerFast(tokenizer_object=made, chat_template=self.template, **special)
+        fast.add_special_tokens({"extra_special_tokens": [*self.others, *self.ends]})
+        fast.add_tokens([f"<unused{number}>" for number in range(self.config["vocab_size"] - len(fast))])
+        return fast
+
+    def save(self, folder: Path) -> Path:
+        """A folder in Hugging Face format with random weights."""
+        reader = self.tokenizer()
+        ends = [reader.convert_tokens_to_ids(name) for name in (self.eos, *self.ends)]
+        ids = {"bos_token_id": reader.bos_token_id, "eos_token_id": ends, "pad_token_id": reader.pad_token_id}
+        torch.manual_seed(0)
+        made = AutoModelForCausalLM.from_config(AutoConfig.for_model(**self.config | ids), dtype=torch.bfloat16)
+        for name, value in ids.items():
+            setattr(made.generation_config, name, value)
+        made.save_pretrained(folder)
+        reader.save_pretrained(folder)
+        return folder
 
 
-def save(folder: Path, config: dict) -> Path:
-    """A folder in Hugging Face format with random weights of a configuration, and a tokenizer of its size."""
-    reader = tokenizer(config["vocab_size"])
-    ids = {f"{kind}_token_id": getattr(reader, f"{kind}_token_id") for kind in ("bos", "eos", "pad")}
-    torch.manual_seed(0)
-    made = AutoModelForCausalLM.from_config(AutoConfig.for_model(**config | ids), dtype=torch.bfloat16)
-    made.generation_config.eos_token_id = reader.eos_token_id
-    made.save_pretrained(folder)
-    reader.save_pretrained(folder)
-    return folder
-
-
-def smollm2(folder: Path) -> Path:
-    """SmolLM2-135M's shape with random weights."""
-    return save(folder, SMOLLM2)
+SMALL_LLAMA = Toy(
+    SIZE | {"model_type": "llama", "head_dim": 16},
+    LLAMA,
+    eos="<|eot_id|>",
+    pad="<|finetune_right_pad_id|>",
+    bos="<|begin_of_text|>",
+    ends=("<|end_of_text|>", "<|eom_id|>"),
+    others=("<|start_header_id|>", "<|end_header_id|>"),
+)
+QWEN2 = Toy(SIZE | {"model_type": "qwen2"}, HELPFUL + TURN + OPENING, pad="<|pad|>", ends=("<|endoftext|>",))
+QWEN3 = Toy(SIZE | {"model_type": "qwen3", "head_dim": 32}, TURN + OPENING, pad="<|pad|>", ends=("<|endoftext|>",))
+ARCHITECTURES = {"Llama-3.2": SMALL_LLAMA, "Qwen2": QWEN2, "Qwen3": QWEN3}
+SMOLLM2_SHAPE = Toy(SMOLLM2, TURN + OPENING)

@@ -17,7 +17,7 @@ def home(tmp_path_factory):
     folder = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(folders, "HOME", folder)
-        toys.smollm2(built.folder(built.SMOLLM2))
+        toys.SMOLLM2_SHAPE.save(built.folder(built.SMOLLM2))
         yield folder
 
 
