@@ -38,7 +38,7 @@ def merged(model: Model) -> Iterator[None]:
     with torch.no_grad():
         for layer in layers:
             base = layer.get_base_layer()
-            weight = sum((layer.get_delta_weight(name) for name in layer.active_adapters), base.weight)
+            weight = sum((layer.get_delta_weight(name) for name in layer.active_adapters), base.weight).to(base.weight.dtype)
             layer.forward = partial(torch.nn.functional.linear, weight=weight, bias=base.bias)
     try:
         yield

@@ -46,6 +46,13 @@ def gpu_is_there() -> bool:
     return torch.cuda.is_available()
 
 
+def compute_dtype() -> Any:
+    """The numbers that a model computes with: bfloat16 on a GPU, float32 on a CPU."""
+    import torch
+
+    return torch.bfloat16 if gpu_is_there() else torch.float32
+
+
 def vllm_is_there() -> bool:
     """Whether vLLM is installed and a GPU is there."""
     return gpu_is_there() and importlib.util.find_spec("vllm") is not None
@@ -58,9 +65,7 @@ def load(
     numbers if they fit (`dense.dequantised`), bfloat16 on a GPU. `backend` plain is
     transformers and bitsandbytes alone, without Unsloth. With `vllm` its engine is `model.vllm_engine` and shares the weights (not
     run yet). Raises UsageError if padding and EOS are the same token: EOS would be lost."""
-    import torch
-
-    dtype = torch.bfloat16 if gpu_is_there() else torch.float32
+    dtype = compute_dtype()
     if backend == "plain":
         model, tokenizer = _load_plain(source, load_in_4bit, dtype)
     else:

@@ -1,7 +1,7 @@
 """Models with random weights in the architectures of larger ones, and tokenizers of their kind that read any text, byte by byte.
 
-The chat templates are ours. They have what has caused trouble: Llama's beginning-of-text token inside the template, a default system
-turn, several tokens that end a turn, and a padding token of its own."""
+The chat templates are ours. They have what has caused trouble: Llama's beginning-of-text token inside the template, a default
+system turn, several tokens that end a turn, and a padding token of its own."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,14 +12,14 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFa
 
 from tests.bench.step import SMOLLM2
 
-TURN = (
-    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}{% endfor %}"
-)
+TURN = "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
+TURNS = "{% for message in messages %}" + TURN + "{% endfor %}"
 OPENING = "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 HELPFUL = "{% if messages[0]['role'] != 'system' %}{{ '<|im_start|>system\nYou are helpful.<|im_end|>\n' }}{% endif %}"
-LLAMA = """{{ '<|begin_of_text|>' }}{% for message in messages %}{{ '<|start_header_id|>' + message['role'] + '<|end_header_id|>\n\n' \
-+ message['content'] + '<|eot_id|>' }}{% endfor %}{% if add_generation_prompt %}\
-{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{% endif %}"""
+HEADER = "{{ '<|start_header_id|>' + ROLE + '<|end_header_id|>\n\n' }}"
+LLAMA_TURN = HEADER.replace("ROLE", "message['role']") + "{{ message['content'] + '<|eot_id|>' }}"
+LLAMA = "{{ '<|begin_of_text|>' }}{% for message in messages %}" + LLAMA_TURN + "{% endfor %}"
+LLAMA += "{% if add_generation_prompt %}" + HEADER.replace("ROLE", "'assistant'") + "{% endif %}"
 SIZE = {"vocab_size": 320, "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
 SIZE |= {"num_key_value_heads": 2, "max_position_embeddings": 1024, "tie_word_embeddings": True}
 
@@ -70,7 +70,7 @@ SMALL_LLAMA = Toy(
     ends=("<|end_of_text|>", "<|eom_id|>"),
     others=("<|start_header_id|>", "<|end_header_id|>"),
 )
-QWEN2 = Toy(SIZE | {"model_type": "qwen2"}, HELPFUL + TURN + OPENING, pad="<|pad|>", ends=("<|endoftext|>",))
-QWEN3 = Toy(SIZE | {"model_type": "qwen3", "head_dim": 32}, TURN + OPENING, pad="<|pad|>", ends=("<|endoftext|>",))
+QWEN2 = Toy(SIZE | {"model_type": "qwen2"}, HELPFUL + TURNS + OPENING, pad="<|pad|>", ends=("<|endoftext|>",))
+QWEN3 = Toy(SIZE | {"model_type": "qwen3", "head_dim": 32}, TURNS + OPENING, pad="<|pad|>", ends=("<|endoftext|>",))
 ARCHITECTURES = {"Llama-3.2": SMALL_LLAMA, "Qwen2": QWEN2, "Qwen3": QWEN3}
-SMOLLM2_SHAPE = Toy(SMOLLM2, TURN + OPENING)
+SMOLLM2_SHAPE = Toy(SMOLLM2, TURNS + OPENING)

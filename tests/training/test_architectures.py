@@ -1,8 +1,10 @@
-"""The paper's three architectures at toy width, with chat templates and special tokens of their kind: trained, evaluated, audited."""
+"""The paper's three architectures at toy width, with templates and special tokens of their kind: trained, evaluated, audited."""
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from lib.audit import decomposition
 from lib.data import problems
@@ -31,7 +33,7 @@ def run(request, folder, tmp_path_factory):
 
 
 def test_prompts_begin_once_and_every_end_is_known(folder):
-    """Llama's template writes the beginning-of-text token itself: it must not be there twice. All ends of a turn end a completion."""
+    """Llama's template writes the beginning-of-text token itself: it must not be there twice. Every end of a turn counts."""
     model, tokenizer = loading.load(sources.resolve(str(folder)), 256)
     (prompt,) = tokens.prompt_ids(tokenizer, [problems.load("arithmetic", "train", 1)[0].messages])
     if tokenizer.bos_token_id is not None:
@@ -49,6 +51,17 @@ def test_two_steps_are_taken(run):
     kept = files.read_json(run / "config.json")
     toy = toys.ARCHITECTURES[files.read_json(run / "config.json")["settings"]["model"].rsplit("/", 1)[1]]
     assert len(kept["eos_token_ids"]) == 1 + len(toy.ends)
+
+
+def test_a_policy_in_bfloat16_takes_two_steps(tmp_path, monkeypatch):
+    """What a GPU computes with, as far as a CPU can: S_p = S_π at step 0 still holds bit for bit, and the adapter stays float32."""
+    monkeypatch.setattr(loading, "compute_dtype", lambda: torch.bfloat16)
+    model = toys.QWEN2.save(tmp_path / "Qwen2")
+    config = TrainConfig(model=str(model), objective="tempered", **SHORT)
+    test_two_steps_are_taken(run := train.train(train.prepare(tmp_path / "run", config)))
+    assert {weight.dtype for weight in load_file(run / "adapter" / "adapter_model.safetensors").values()} == {torch.float32}
+    loaded, _ = loading.load(sources.resolve(str(model)), 256)
+    assert loaded.lm_head.weight.dtype == torch.bfloat16
 
 
 def test_it_is_evaluated_and_audited(run, tmp_path):
