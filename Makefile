@@ -1,11 +1,11 @@
-# make reproduce | test | audit | doctor | check | format | bench | bench-gpu | torture | torture-long | lab | table | clean
+# make reproduce | test | audit | doctor | check | format | bench | bench-gpu | torture | torture-long | slurm-test | lab | table | clean
 PYTHON ?= python3
 PROFILE ?= quick
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: reproduce test audit doctor check format bench bench-gpu torture torture-long lab table clean
+.PHONY: reproduce test audit doctor check format bench bench-gpu torture torture-long slurm-test lab table clean
 
 reproduce: $(READY)  ## Runs a profile end to end; does nothing when it is up to date, resumes when it was killed
 	@echo "Reproducing the profile '$(PROFILE)': results go to data/results/$(PROFILE)/, figures to figures/."
@@ -40,6 +40,9 @@ bench-gpu: $(READY)  ## Where a step's time and memory go, on this machine's GPU
 
 torture: $(READY)  ## Kills, damaged files and a full disk, ten minutes; torture-long: the quick profile's shape
 	@$(BIN)/python -m tests.torture
+
+slurm-test: $(READY)  ## The smoke profile on a SLURM of one node, as root; says what is missing
+	@$(BIN)/python -m pytest -m slow -rs tests/slurm
 
 torture-long: $(READY)
 	@$(BIN)/python -m tests.torture long

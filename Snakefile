@@ -14,6 +14,7 @@ RUNS = PROFILE.rows
 BASES = {folders.base_name(model): model for model in PROFILE.models}
 FOLDER = f"{folders.HOME}/runs/{PROFILE.name}"
 MEMORY = PROFILE.memory_mb
+MINUTES = round(60 * PROFILE.hours_per_job)
 CHECKPOINT = {} if PROFILE.checkpoint == "last" else {"checkpoint": PROFILE.checkpoint}
 # One GPU per job where a model is not a tiny base: on one machine jobs then follow one another, on a cluster each gets its own.
 GPU = int(PROFILE.needs_gpu)
@@ -79,6 +80,9 @@ rule control:  # last, so that a control that moved costs no table and no figure
         expand(f"{FOLDER}/{{name}}.ipynb", name=PROFILE.closing),
     output:
         touch(f"{FOLDER}/control.ok"),
+    resources:
+        mem_mb=MEMORY,
+        runtime=MINUTES,
     message:
         "look at the control"
     shell:
@@ -95,6 +99,7 @@ rule notebook:
     threads: 1
     resources:
         mem_mb=MEMORY,
+        runtime=MINUTES,
     message:
         "notebook {wildcards.notebook}"
     shell:
@@ -109,6 +114,7 @@ rule build:
     threads: 1
     resources:
         mem_mb=MEMORY,
+        runtime=MINUTES,
     message:
         "build the model {wildcards.model}"
     shell:
@@ -129,6 +135,7 @@ rule train:
     priority: 1
     resources:
         mem_mb=MEMORY,
+        runtime=MINUTES,
         gpu=GPU,
     message:
         "train {wildcards.run}"
@@ -149,6 +156,7 @@ rule evaluate:
     threads: THREADS
     resources:
         mem_mb=MEMORY,
+        runtime=MINUTES,
         gpu=GPU,
     message:
         "evaluate {wildcards.run}"
@@ -169,6 +177,7 @@ rule evaluate_base:
     threads: THREADS
     resources:
         mem_mb=MEMORY,
+        runtime=MINUTES,
         gpu=GPU,
     message:
         "evaluate {wildcards.base}"
@@ -184,6 +193,9 @@ rule compare:
         f"{FOLDER}/07_compare.ipynb",
     params:
         set=parameters(),
+    resources:
+        mem_mb=MEMORY,
+        runtime=MINUTES,
     message:
         "compare all runs"
     shell:
@@ -202,6 +214,7 @@ rule without_training:
     threads: THREADS
     resources:
         mem_mb=MEMORY,
+        runtime=MINUTES,
         gpu=GPU,
     message:
         "sharpen {wildcards.base} without training"
@@ -220,6 +233,7 @@ rule own_optimum:
     threads: 1
     resources:
         mem_mb=MEMORY,
+        runtime=MINUTES,
     message:
         "distances of all runs to their optima"
     shell:
@@ -237,6 +251,7 @@ rule audit:
     threads: THREADS
     resources:
         mem_mb=MEMORY,
+        runtime=MINUTES,
         gpu=GPU,
     message:
         "audit all runs"
@@ -257,6 +272,7 @@ rule closing:  # a notebook that reads all results
     threads: THREADS
     resources:
         mem_mb=MEMORY,
+        runtime=MINUTES,
         gpu=GPU,
     message:
         "notebook {wildcards.closing}"

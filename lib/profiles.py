@@ -45,9 +45,10 @@ class Line(Config):
 class Profile(Config):
     """A batch reproduction. `train` and `evaluate` are settings that all runs share, `by_model` what one model has instead.
     `evaluate.data` may be a list: then every model is evaluated on each, the first being the headline. `notebooks` are those that
-    need no run; `without_training` has parameters of notebook 08; `memory_mb` is what a job may take, for Snakemake. A profile that
-    `compares_rates` is there to find learning rates: it has no forecast and no audit. `checkpoint` best evaluates, beside the last
-    one, the checkpoint of each run that is best on validation. `closing` are notebooks run last, which read all results."""
+    need no run; `without_training` has parameters of notebook 08; `memory_mb` is what a job may take, for Snakemake, and
+    `hours_per_job` its time limit on a cluster. A profile that `compares_rates` is there to find learning rates: it has no forecast
+    and no audit. `checkpoint` best evaluates, beside the last one, the checkpoint of each run that is best on validation. `closing`
+    are notebooks run last, which read all results."""
 
     name: str
     title: str
@@ -58,7 +59,8 @@ class Profile(Config):
     by_model: dict[str, dict[Literal["train", "evaluate"], Values]] = {}
     notebooks: list[str] = []
     without_training: dict[Literal["alpha", "questions", "steps", "particles", "block"], PositiveFloat | PositiveInt] = {}
-    memory_mb: PositiveInt = 1500
+    memory_mb: PositiveInt = 2000  # of a tiny base: 1,600 as SLURM counts, all processes of the job together
+    hours_per_job: PositiveFloat = 4
     compares_rates: bool = False
     closing: list[str] = []
     checkpoint: Literal["last", "best"] = "last"

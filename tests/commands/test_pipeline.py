@@ -100,7 +100,7 @@ def test_rounds_follow_one_another_and_their_seeds_are_compared(rounds):
 @pytest.mark.parametrize("profile", ["gpu24", "gpu48", "gpu80", "paper"])
 def test_a_cluster_would_run_every_job_of_a_gpu_profile_with_one_gpu(profile, tmp_path):
     """Snakemake's own SLURM executor, as docs/cluster.md has it, in a dry run."""
-    command = ["snakemake", "--executor", "slurm", "--jobs", "8", "--default-resources", "runtime=1440", "--dry-run"]
+    command = ["snakemake", "--executor", "slurm", "--jobs", "8", "--dry-run"]
     result = call(BIN / command[0], *command[1:], "--config", f"profile={profile}", home=tmp_path)
     assert result.returncode == 0, result.stderr
     loaded = profiles.load(profile)
