@@ -139,10 +139,10 @@ def plain(rank: int) -> dict[str, Any]:
     return style(list(OBJECTIVES)[rank])
 
 
-def lines(ax: Axes, x: Sequence[float], series: Mapping[str, Sequence[float]], first: int = 0, **look: Any) -> Axes:
+def lines(ax: Axes, x: ArrayLike, series: Mapping[str, ArrayLike], first: int = 0, **look: Any) -> Axes:
     """A line for each named series over x, told apart by `plain` from rank `first` on, with a legend. `look` overrides."""
     for rank, (name, values) in enumerate(series.items(), first):
-        ax.plot(x, values, label=name, **plain(rank) | {"markevery": max(1, len(x) // 10)} | look)
+        ax.plot(x, values, label=name, **plain(rank) | {"markevery": max(1, len(np.asarray(x)) // 10)} | look)
     ax.legend(fontsize=8)
     return ax
 
