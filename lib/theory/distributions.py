@@ -131,6 +131,11 @@ def total_variation(log_q: ArrayLike, log_p: ArrayLike) -> np.ndarray:
     return 0.5 * np.abs(np.exp(log_q) - np.exp(log_p)).sum(axis=-1)
 
 
+def accuracy(dist: Distribution, alpha: float, beta_inv: float = 0.0) -> float:
+    """E[r] under p^α·exp(β⁻¹·r), from 0 to 1."""
+    return float(expected(tilt(dist.log_p, dist.reward, alpha, beta_inv), dist.reward))
+
+
 def accuracy_slopes(dist: Distribution, alpha: float, beta_inv: float = 0.0) -> tuple[float, float]:
     """(d/dα, d/dβ⁻¹) of E_{π*}[r] for π* ∝ p^α·exp(β⁻¹·r): Cov_{π*}(r, log p) and Var_{π*}(r). The moments of an exponential family
     whose parameters are α and β⁻¹; both hold at every α and β⁻¹, for any reward."""

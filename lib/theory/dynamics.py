@@ -129,3 +129,20 @@ def sequence_rloo(base: SequenceModel, samples: Samples, rewards: ArrayLike, gro
         going = active & (samples.tokens[:, step] != base.eos)
         state[going] = base.following[state[going], samples.tokens[going, step]]
     return estimates
+
+
+def sequence_gradient(base: SequenceModel, max_length: int, per_token: ArrayLike = 0.0, at_end: ArrayLike = 0.0) -> np.ndarray:
+    """The exact gradient that `sequence_rloo` estimates, [S, V + 1]. A completion's reward is the sum of `per_token` [S, V + 1]
+    over its tokens, EOS included; one that is cut off after `max_length` tokens also earns `at_end` [S] of the state that it has
+    reached. One backward pass finds what each token is worth, one forward pass how often each state is visited."""
+    policy, states = np.exp(base.log_step), len(base.following)
+    value, gains = np.broadcast_to(np.asarray(at_end, dtype=float), states), []
+    for _ in range(max_length):
+        worth = np.where(policy > 0, per_token + np.column_stack([value[base.following], np.zeros(states)]), 0.0)
+        value = (policy * worth).sum(axis=1)
+        gains.append(policy * (worth - value[:, None]))
+    here, total = np.eye(1, states, base.start)[0], np.zeros(policy.shape)
+    for gain in reversed(gains):
+        total += here[:, None] * gain
+        here = np.bincount(base.following.ravel(), (here[:, None] * policy)[:, :-1].ravel(), states)
+    return total

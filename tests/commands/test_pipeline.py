@@ -178,7 +178,7 @@ def test_reproducing_an_unknown_profile_is_one_sentence(tmp_path):
 SMOKE = {
     "00_start_here": {},
     "01_sharpening_optima": {"RESOLUTION": 11},
-    "02_instability": {"SEEDS": 2, "MAX_LENGTH": 64},
+    "02_instability": {"SEEDS": 2, "STEPS": 50},
     "03_rewards": {"ANSWER": "0.5", "A": 1234, "B": 8777},
     "04_base_model": {"STEPS": 3, "PROBLEMS": 6, "SAMPLES": 2, "OUT": "tiny"},
     "05_train": {"PROFILE": "smoke", "OBJECTIVE": "sharpen", "ALPHA": 2, "RUN": "by_hand"},
@@ -190,6 +190,7 @@ SMOKE = {
     "12_elicitation": {"PROFILE": "smoke", "RUN": "many_wordings-task-s0"},
     "11_drift": {"PROFILE": "smoke_rounds"},
     "13_family": {"PROFILE": "smoke"},
+    "14_noise": {"SEEDS": 2, "MAX_LENGTH": 64},
 }
 
 
@@ -208,7 +209,7 @@ def test_notebooks_run_through_papermill(name, home, tmp_path, request):
     wrote = {
         "00_start_here": tmp_path / "out.ipynb",
         "01_sharpening_optima": home / "figures" / "theory_phase_diagram.svg",
-        "02_instability": home / "figures" / "theory_closing_the_loop.png",
+        "02_instability": home / "figures" / "theory_neighbours.png",
         "03_rewards": home / "figures" / "rewards_ties.png",
         "04_base_model": home / "tiny" / "many_wordings" / "README.md",
         "05_train": home / "runs" / "smoke" / "by_hand" / "adapter" / "adapter_config.json",
@@ -220,5 +221,6 @@ def test_notebooks_run_through_papermill(name, home, tmp_path, request):
         "12_elicitation": home / "figures" / "smoke_elicitation.png",
         "13_family": home / "figures" / "smoke_foretold.png",
         "11_drift": home / "figures" / "smoke_rounds_many_wordings_apart.png",
+        "14_noise": home / "figures" / "theory_closing_the_loop.png",
     }
     assert wrote[name].exists()

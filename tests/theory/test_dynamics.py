@@ -184,3 +184,32 @@ def test_a_sequence_models_estimates_are_unbiased():
         step[place] = 1e-6
         slope = (mean_length(base.log_step + step) - mean_length(base.log_step - step)) / 2e-6
         assert abs(estimates.mean(axis=0)[place] - slope) < 5 * error[place]
+
+
+def test_the_exact_gradient_of_a_sequence_model_is_what_its_estimates_average():
+    """Against finite differences, with a reward per token, one at the end, and completions that end or are cut off."""
+    base = sequences.markov([0.5, 0.2, 0.3], [[0.1, 0.6, 0.3], [0.4, 0.3, 0.3]])
+    rng = np.random.default_rng(0)
+    per_token, at_end = rng.normal(size=(3, 3)), rng.normal(size=3)
+    found = dynamics.sequence_gradient(base, 4, per_token, at_end)
+
+    def earned(tokens):
+        state, total = base.start, 0.0
+        for token in tokens:
+            total += per_token[state, token]
+            state = state if token == base.eos else int(base.following[state, token])
+        return total + (at_end[state] if base.eos not in tokens else 0.0)
+
+    listed = list(sequences.completions(base, 4))
+
+    def mean(logits):
+        changed = sequences.SequenceModel(distributions.normalise(logits), base.following, base.start, base.reward)
+        return sum(earned(c.tokens) * math.exp(chains.log_prob(changed, c.tokens)) for c in listed)
+
+    for place in itertools.product(range(3), repeat=2):
+        step = np.zeros((3, 3))
+        step[place] = 1e-6
+        slope = (mean(base.log_step + step) - mean(base.log_step - step)) / 2e-6
+        assert found[place] == pytest.approx(slope, abs=1e-7)
+    endless = sequences.markov([0.5, 0.5, 0.0], [[0.1, 0.9, 0.0], [0.4, 0.6, 0.0]])
+    assert np.isfinite(dynamics.sequence_gradient(endless, 1000, endless.log_step)).all()
