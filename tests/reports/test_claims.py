@@ -2,7 +2,7 @@
 
 import pytest
 
-from lib.reports import claims
+from lib.reports import claims, evidence
 from lib.storage.folders import ROOT
 
 
@@ -15,14 +15,14 @@ def test_a_verdict_fits_the_results_that_it_rests_on(claim):
 
 def test_a_verdict_cannot_outlive_its_results(monkeypatch):
     """With the two bases' results exchanged, the verdicts that tell them apart no longer fit."""
-    whole = claims.table
+    whole = evidence.table
     swap = {"one_wording": "many_wordings", "many_wordings": "one_wording"}
 
-    def swapped(name, profile=claims.PROFILE):
+    def swapped(name, profile=evidence.PROFILE):
         found = whole(name, profile)
         return found.assign(model=found["model"].replace(swap)) if "model" in found else found
 
-    monkeypatch.setattr(claims, "table", swapped)
+    monkeypatch.setattr(evidence, "table", swapped)
     fits = {claim.claim: claim.holds() for claim in claims.CLAIMS if claim.holds}
     assert not fits["The optimum of sharpening can be unfavourable."]
     assert not fits["Where sharpening loses against the task reward, training may have stopped too early."]
