@@ -43,10 +43,12 @@ def cells_of(notebook: NotebookNode) -> list[tuple[str, str]]:
 
 
 def reproduced(path: Path) -> Path | None:
-    """The copy that `make reproduce` executed, if it still says the same as the notebook at `path`."""
+    """The copy that `make reproduce` executed, if it still says the same as the notebook at `path`, and its sliders have frames."""
     copy = REPRODUCED / CHOSEN.get(path.stem, "") / path.name
-    same = copy.is_file() and cells_of(nbformat.read(copy, 4)) == cells_of(nbformat.read(path, 4))
-    return copy if same else None
+    if not copy.is_file() or cells_of(nbformat.read(copy, 4)) != cells_of(nbformat.read(path, 4)):
+        return None
+    text = copy.read_text(encoding="utf-8")
+    return copy if "kit-frames" in text or "notebooks.explore(" not in text else None
 
 
 def kept(path: Path) -> Path:

@@ -4,8 +4,9 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import nbformat
 import pytest
-from nbformat.v4 import new_code_cell
+from nbformat.v4 import new_code_cell, new_output
 
 from lib import notebooks, site
 from lib.storage import folders
@@ -120,6 +121,19 @@ def test_a_digest_knows_the_notebook_and_the_library(tmp_path, monkeypatch):
         (tmp_path / "lib" / "a.py").write_text(library)
         places += [site.kept(path), site.kept(path)]
     assert len(set(places)) == 3 and places[0] == places[1]
+
+
+def test_a_reproduced_copy_must_say_the_same_and_have_frames(tmp_path, monkeypatch):
+    monkeypatch.setattr(site, "REPRODUCED", tmp_path / "quick")
+    (tmp_path / "quick").mkdir()
+    asks = new_code_cell("notebooks.explore(draw, alpha=dial)")
+    framed = new_code_cell(asks.source, outputs=[new_output("display_data", {"text/html": '<div class="kit-frames">'})])
+    found = []
+    for mine, theirs in ((asks, asks), (asks, framed), (new_code_cell("1"), framed), (new_code_cell("1"), new_code_cell("1"))):
+        nbformat.write(notebook("# Title", mine), tmp_path / "a.ipynb")
+        nbformat.write(notebook("# Title", theirs), tmp_path / "quick" / "a.ipynb")
+        found.append(site.reproduced(tmp_path / "a.ipynb") is not None)
+    assert found == [False, True, False, True] and site.reproduced(tmp_path / "b.ipynb") is None
 
 
 def test_parameters_that_papermill_put_in_do_not_count():
