@@ -23,7 +23,6 @@ nb_execution_mode = "off"  # lib.site hands over notebooks that were executed
 nb_output_stderr = "remove"  # progress bars
 nb_merge_streams = True
 nb_ipywidgets_js = {}  # nothing on a page asks for a kernel
-nb_mime_priority_overrides = [("html", "application/vnd.jupyter.widget-view+json", None)]
 
 html_theme = "furo"
 html_title = "RL: taught, or sharpened?"

@@ -32,6 +32,7 @@ LONGEST = 600  # seconds that one notebook may take
 DOCUMENTS = ["CONTRIBUTING.md", "LOG.md", "docs/*.md"]
 LINK = re.compile(r"(?<!!)\[([^\]]*)\]\(([^)\s#]+)(#[^)\s]*)?\)")
 IMAGE = re.compile(r"!\[[^\]]*\]\(([^)\s]+)\)")
+WIDGET = "application/vnd.jupyter.widget-view+json"
 NOT_RUN = "**This page shows the notebook before it was run: it has no outputs.** Run it in JupyterLab (`make lab`)."
 TREES = {"Notebooks": "notebooks/*", "Solutions": "notebooks/solutions/*", "Documents": "docs/*", "The kit": "CONTRIBUTING\nLOG"}
 
@@ -98,7 +99,9 @@ def _execute(path: Path, place: Path) -> None:
 
 def page(notebook: NotebookNode, *, executed: bool = True, solution: bool = False, solved: str = "") -> NotebookNode:
     """A notebook as a page: it says if it was not run, a solution is folded, and the last cell links the solutions in `solved`."""
-    notebook.metadata.pop("widgets", None)  # the states of progress bars, for a kernel that is not there
+    notebook.metadata.pop("widgets", None)  # of progress bars: a page has no kernel for them
+    for cell in (cell for cell in notebook.cells if cell.cell_type == "code"):
+        cell.outputs = [output for output in cell.outputs if WIDGET not in output.get("data", {})]
     for cell in notebook.cells if solution else []:
         fold(cell)
     if not executed:

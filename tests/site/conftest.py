@@ -1,7 +1,6 @@
 """A browser without a network, and a tiny checkout of which a site is built."""
 
 import importlib.util
-import json
 import shutil
 from pathlib import Path
 
@@ -26,7 +25,7 @@ def draw(alpha, wordings):
 notebooks.explore(draw, alpha=FloatSlider(value=2, min=0.5, max=4), wordings=IntSlider(3, 1, 9))
 """
 TABLE = "<table><tr>" + "".join(f"<td>column {n}</td>" for n in range(30)) + "</tr></table>"
-WIDGET = {"application/vnd.jupyter.widget-view+json": {"model_id": "0" * 32, "version_major": 2, "version_minor": 0}}
+VIEW = {"model_id": "0" * 32, "version_major": 2, "version_minor": 0}
 README = """# A kit
 
 [Rewards](docs/rewards.md), [sliders](notebooks/sliders.ipynb), [the licence](LICENSE), [the folder](notebooks/), and $p^\\alpha$.
@@ -67,7 +66,10 @@ def notebook(*cells) -> nbformat.NotebookNode:
 
 def write(root: Path) -> None:
     """A checkout with four notebooks: one with sliders, one that was reproduced, one that changed since, and one that fails."""
-    shown = [new_output("display_data", {"text/plain": "bar", **WIDGET}), new_output("display_data", {"text/html": TABLE})]
+    shown = [
+        new_output("display_data", {"text/plain": "a bar", site.WIDGET: VIEW}),
+        new_output("display_data", {"text/html": TABLE}),
+    ]
     table = notebook("# A table", "From $p$ to [rewards](../docs/rewards.md).", new_code_cell("table", outputs=shown))
     changed = notebook("# Changed", new_code_cell("print(6 * 7)"))
     solution = notebook(
@@ -108,8 +110,3 @@ def tiny(tmp_path_factory):
         patch.setattr(folders, "HOME", root)
         site.main()
     return root / "runs" / "site" / "html"
-
-
-def outputs(path: Path) -> str:
-    """All outputs of a notebook, as JSON."""
-    return json.dumps([cell.get("outputs", []) for cell in nbformat.read(path, 4).cells])

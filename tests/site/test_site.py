@@ -52,7 +52,7 @@ def test_no_page_loads_anything_from_elsewhere(tiny):
 
 def test_a_notebook_is_shown_as_it_ran_or_says_that_it_did_not(tiny):
     text = {name: (tiny / "notebooks" / f"{name}.html").read_text() for name in ("table", "changed", "fails")}
-    assert "column 29" in text["table"]  # reproduced, never executed here: its code would fail
+    assert "column 29" in text["table"] and "a bar" not in text["table"]  # reproduced, never executed here: its code would fail
     assert "42" in text["changed"] and "before" not in text["changed"]
     assert "before it was run" in text["fails"] and "before it was run" not in text["changed"] + text["table"]
     assert 'href="solutions/changed.html"' in text["changed"] and "solutions/fails.html" not in text["fails"]
