@@ -85,7 +85,7 @@ def _execute(path: Path, place: Path) -> None:
     """Executes one notebook as a job of `make reproduce`."""
     for old in place.parent.glob(f"{path.stem}-????????????.ipynb"):
         old.unlink()
-    command = [sys.executable, "-m", "lib.reproduce", "job", str(path.relative_to(ROOT)), str(place), "{}"]
+    command = [sys.executable, "-m", "lib.reproduce", "job", str(_asked(path, place)), str(place), "{}"]
     environment = {"OMP_NUM_THREADS": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"} | os.environ | {"KIT_HOME": str(SITE / "home")}
     start = time.monotonic()
     try:
@@ -95,6 +95,19 @@ def _execute(path: Path, place: Path) -> None:
         said = f"it took more than {LONGEST} seconds"
     result = f"its page will show it without outputs: {said}" if said else f"{time.monotonic() - start:.0f} seconds"
     print(f"Executed {path.relative_to(ROOT)}: {result}", flush=True)
+
+
+def _asked(path: Path, place: Path) -> Path:
+    """What is executed for the page at `place`: the notebook itself; of a solution a copy that also shows each answer."""
+    if path.parent.name != "solutions":
+        return path
+    notebook = nbformat.read(path, 4)
+    for cell in notebook.cells:
+        if any(tag.startswith("exercise-") for tag in cell.metadata.get("tags", [])) and not cell.source.endswith("\nanswer"):
+            cell.source += "\nanswer"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(notebook, place.with_name(f".asked-{path.name}"))
+    return place.with_name(f".asked-{path.name}")
 
 
 def page(notebook: NotebookNode, *, executed: bool = True, solution: bool = False, solved: str = "") -> NotebookNode:

@@ -73,7 +73,7 @@ def write(root: Path) -> None:
     table = notebook("# A table", "From $p$ to [rewards](../docs/rewards.md).", new_code_cell("table", outputs=shown))
     changed = notebook("# Changed", new_code_cell("print(6 * 7)"))
     solution = notebook(
-        "# Solutions", "**Exercise 1.** How many?\n\n## Why\n\nBecause $6\\cdot 7$.", new_code_cell("answer = 42\nanswer")
+        "# Solutions", "**Exercise 1.** How many?\n\n## Why\n\nBecause $6\\cdot 7$.", new_code_cell("answer = 41 + 1")
     )
     solution.cells[-1].metadata["tags"] = ["exercise-1"]
     found = {
