@@ -168,6 +168,7 @@ def test_every_page_works_offline(request, browser, whole):
         pytest.skip("needs the site: make site")
     folder = BUILT if whole else request.getfixturevalue("tiny")
     context, troubles, sliders = browser.new_context(offline=True), [], 0
+    context.set_default_timeout(180_000)  # milliseconds, for a busy machine
     page = context.new_page()
     page.on("console", lambda message: troubles.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: troubles.append(str(error)))
