@@ -1,18 +1,19 @@
-# make reproduce | test | audit | doctor | check | format | bench | bench-gpu | torture | torture-long | slurm-test | lab | table | clean
+# make reproduce | test | audit | doctor | check | format | bench | bench-gpu | torture | torture-long | slurm-test | lab | site | table | clean
 PYTHON ?= python3
 PROFILE ?= quick
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+SITE_READY := $(VENV)/.ready-site
 
-.PHONY: reproduce test audit doctor check format bench bench-gpu torture torture-long slurm-test lab table clean
+.PHONY: reproduce test audit doctor check format bench bench-gpu torture torture-long slurm-test lab site table clean
 
 reproduce: $(READY)  ## Runs a profile end to end; does nothing when it is up to date, resumes when it was killed
 	@echo "Reproducing the profile '$(PROFILE)': results go to data/results/$(PROFILE)/, figures to figures/."
 	@$(BIN)/python -m lib.reproduce $(PROFILE)
 	@echo "Done. Open figures/$(PROFILE)_final_accuracy.png, or run 'make lab'."
 
-test: $(READY)  ## The tests, without those marked slow, in two processes
+test: $(SITE_READY)  ## The tests, without those marked slow, in two processes
 	@$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder
 
 audit: $(READY)  ## What RL did to a model: BASE, TRAINED, DATA and SPLIT, or a file of SAMPLES (docs/audit.md)
@@ -50,6 +51,9 @@ torture-long: $(READY)
 lab: $(READY)  ## JupyterLab on localhost; open the address with the token that it prints
 	@$(BIN)/jupyter lab --ip=127.0.0.1 --no-browser --notebook-dir=notebooks $(if $(filter 0,$(shell id -u)),--allow-root)
 
+site: $(SITE_READY)  ## Notebooks, solutions and docs as pages that need no network: runs/site/html; best after `make reproduce`
+	@$(BIN)/python -m lib.site
+
 table: $(READY)  ## Puts the tables of results, objectives and data sets into their pages
 	@$(BIN)/python -m lib.reports.pages
 
@@ -65,3 +69,7 @@ $(READY): requirements.txt requirements-no-deps.txt pyproject.toml
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r requirements-no-deps.txt
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
 	@touch $(READY)
+
+$(SITE_READY): $(READY) requirements-site.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-site.txt
+	@touch $(SITE_READY)

@@ -68,6 +68,7 @@ def job(notebook: str, output: Path, parameters: dict) -> None:
     threading.Thread(target=_end_with_leader, daemon=True).start()
     output.parent.mkdir(parents=True, exist_ok=True)
     partial = output.with_name(f".partial-{output.name}")
+    os.environ.setdefault("KIT_FRAMES", "1")  # whoever reads the executed notebook can move its first sliders (lib.notebooks)
     try:
         quiet = {"progress_bar": False, "extra_arguments": ["--log-level=ERROR"]}  # without the kernel's own notices
         papermill.execute_notebook(notebook, partial, parameters, stderr_file=_Lines(), **quiet)
