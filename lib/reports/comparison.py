@@ -1,5 +1,6 @@
 """The figures of notebook 07: the runs of a profile side by side, a panel per base. `steps` and `summary` are `results.load`."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
@@ -13,7 +14,8 @@ from lib.evaluation import statistics
 from lib.reports import figures
 
 LAST = 10  # a title gives the mean of the last one of so many parts of training
-NAMED = ("task", "sharpen", "random")  # the objectives that a title names, as far as they are there
+NAMED = ("task", "sharpen", "random")  # the objectives that a title names; it names others only if none of them is there
+MOST = 4  # labels in a title
 
 
 class Quantity(NamedTuple):
@@ -48,19 +50,32 @@ def over_training(ax: Axes, model: str, lines: Mapping[tuple[str, str], pd.DataF
         ax.set_ylim(*quantity.ends)
     steps = 1 + max(int(rows["step"].max()) for rows in lines.values())
     last, ends = max(1, steps // LAST), {}
-    for (objective, _), rows in lines.items():
+    for key, rows in lines.items():
         late = rows[rows["step"] >= steps - last]
-        ends[objective] = quantity.scale * late[quantity.column].mean()
-    order = sorted((name for name in NAMED if name in ends), key=lambda name: -ends[name])
-    told = ", ".join(f"{name} {quantity.value.format(ends[name])}" for name in order)
+        ends[key] = quantity.scale * late[quantity.column].mean()
+    order = sorted(named(ends).items(), key=lambda one: -one[1])
+    told = ", ".join(f"{name} {quantity.value.format(value)}" for name, value in order)
     ax.set_title(f"{model}, last {last} of {steps} steps:\n{told}".replace("-", "−"))
     return ax
 
 
-def ends(summary: pd.DataFrame, model: str, column: str = "accuracy_sampled", of: Sequence[str] = ("base", *NAMED)) -> str:
-    """A column of each objective on held-out problems, in percent, the mean over seeds: `base 53.1%, task 95.6%`."""
-    means = summary[summary["model"] == model].groupby("objective", sort=False)[column].mean()
-    return ", ".join(f"{name} {100 * means[name]:.1f}%" for name in of if name in means)
+def named(values: Mapping[tuple[str, str], float], of: Sequence[str] = NAMED) -> dict[str, float]:
+    """What a title names of values by (objective, label): those of the objectives `of`, by label where an objective has several,
+    and of any others if there are none of these; `MOST` at most."""
+    chosen = {key: value for key, value in values.items() if key[0] in of} or dict(values)
+    several = Counter(objective for objective, _ in chosen)
+    names = {label if several[objective] > 1 else objective: value for (objective, label), value in chosen.items()}
+    return dict(list(names.items())[:MOST])
+
+
+def final_title(model: str, summary: pd.DataFrame) -> str:
+    """Accuracy on held-out problems, the mean over seeds: `m: base 53.1%,` and in a second line `after task 95.6%, …`."""
+    rows = summary[summary["model"] == model]
+    means = 100 * rows.groupby(["objective", "label"], sort=False)["accuracy_sampled"].mean()
+    (base,) = means["base"]
+    after = named(means.drop("base", level="objective").to_dict(), ("task", "sharpen"))
+    told = ", ".join(f"{name} {value:.1f}%" for name, value in after.items())
+    return f"{model}: base {base:.1f}%,\nafter {told}"
 
 
 def pass_gains(ax: Axes, model: str, summary: pd.DataFrame) -> Axes:
@@ -77,9 +92,9 @@ def pass_gains(ax: Axes, model: str, summary: pd.DataFrame) -> Axes:
         gains = 100 * seeds[columns].to_numpy() - start
         ax.plot(ks, gains.mean(axis=0), label=key[1], **looks[key])
         ax.plot(np.tile(ks, len(gains)), gains.ravel(), ".", color=looks[key]["color"], markersize=3)
-        left[key[0]] = gains[:, -1].mean()
+        left[key] = gains[:, -1].mean()
     ax.axhline(0, color="black", linewidth=0.8)
-    told = ", ".join(f"{name} {left[name]:+.0f}".replace("-", "−") for name in NAMED if name in left)
+    told = ", ".join(f"{name} {gain:+.0f}".replace("-", "−") for name, gain in named(left).items())
     ax.set_title(f"{model}: at k = {ks[-1]} the base solves {start[-1]:.0f}%;\ngained there: {told} points")
     ax.set_xscale("log", base=2)
     ax.set_xticks(ks, [str(k) for k in ks])

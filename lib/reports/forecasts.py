@@ -13,7 +13,14 @@ from lib.reports import figures, results
 from lib.storage import folders
 
 NAMES = {"completion": "$p^α$, whole completions", "mean": "log p per token", "answer": "answers (their marginal)"}
-OPEN: dict[str, Any] = {"color": "black", "markerfacecolor": "none", "linestyle": "none"}  # a trained run
+MARK: dict[str, Any] = {"color": "black", "linestyle": "none"}  # a trained run
+FACES = ("none", "0.75", "0.4")  # of the first, second and further labels of one objective
+SAID = {
+    "sampled": "sampled",
+    "greedy": "greedy",
+    "power: sequential Monte Carlo": "by sequential Monte Carlo",
+    "majority vote": "by a vote",
+}
 
 
 def runs_of(profile: str, data_set: str, model: str) -> pd.DataFrame:
@@ -107,15 +114,18 @@ def by_group(ax: Axes, name: str, groups: pd.DataFrame) -> Axes:
 
 
 def by_tokens(ax: Axes, name: str, methods: pd.DataFrame, trained: pd.DataFrame, forecast: float | None = None) -> Axes:
-    """Accuracy with its 95% interval over the tokens spent, a line per method (`baselines.as_table`), an open mark for each label
-    of the trained runs, the mean over its seeds, and the `forecast` accuracy of p^α dashed, all on the same problems."""
+    """Accuracy with its 95% interval over the tokens spent, a line per method (`baselines.as_table`), a black mark for each
+    label of the trained runs, the mean over its seeds, and the `forecast` accuracy of p^α dashed, all on the same problems."""
     for rank, (method, rows) in enumerate(methods.groupby("method", sort=False)):
         reach = 100 * np.abs(rows[["low", "high"]].to_numpy().T - rows["accuracy"].to_numpy())
         look = figures.plain(rank) | {"elinewidth": 0.7, "capsize": 2}
         ax.errorbar(rows["tokens"], 100 * rows["accuracy"], reach, label=str(method), **look)
     if len(trained):
+        seen: list[object] = []
         for rank, ((objective, label), rows) in enumerate(trained.groupby(["objective", "label"], sort=False)):
-            mark = OPEN | {"marker": figures.style(str(objective))["marker"], "markersize": 13 - 1.5 * min(rank, 5)}
+            mark = MARK | {"marker": figures.style(str(objective))["marker"], "markersize": 13 - 1.5 * min(rank, 5)}
+            mark["markerfacecolor"] = FACES[min(seen.count(objective), len(FACES) - 1)]
+            seen.append(objective)
             ax.plot(rows["length_mean"].mean(), 100 * rows["accuracy_sampled"].mean(), label=f"trained: {label}", **mark)
     if forecast is not None:
         ax.axhline(100 * forecast, color="black", linestyle="--", linewidth=1, label="forecast of $p^α$")
@@ -125,11 +135,3 @@ def by_tokens(ax: Axes, name: str, methods: pd.DataFrame, trained: pd.DataFrame,
     ax.set(xscale="log", xlabel="tokens per problem (log scale)", ylabel="accuracy (%)", ylim=(0, 102))
     ax.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
     return ax
-
-
-SAID = {
-    "sampled": "sampled",
-    "greedy": "greedy",
-    "power: sequential Monte Carlo": "by sequential Monte Carlo",
-    "majority vote": "by a vote",
-}

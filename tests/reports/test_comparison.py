@@ -56,8 +56,15 @@ def test_gains_are_over_the_base_and_seeds_are_dots(summary):
     plt.close("all")
 
 
-def test_ends_are_means_over_seeds_in_the_order_asked_for(summary):
-    assert comparison.ends(summary, "m", of=("sharpen", "task", "random")) == "sharpen 60.0%, task 85.0%"
+def test_the_final_title_has_the_base_and_means_over_seeds(summary):
+    assert comparison.final_title("m", summary) == "m: base 50.0%,\nafter task 85.0%, sharpen 60.0%"
+
+
+def test_a_title_names_labels_where_an_objective_has_several_and_others_where_none_is_known():
+    rates = {("task", "task at 0.1"): 1.0, ("task", "task at 0.2"): 2.0, ("random", "random"): 3.0, ("tilted", "t"): 4.0}
+    assert comparison.named(rates) == {"task at 0.1": 1.0, "task at 0.2": 2.0, "random": 3.0}
+    alphas = {("tempered", f"tempered α={alpha}"): float(alpha) for alpha in range(1, 7)}
+    assert comparison.named(alphas) == {f"tempered α={alpha}": float(alpha) for alpha in range(1, 5)}
 
 
 def test_the_largest_step_of_each_label_is_found():
