@@ -60,12 +60,15 @@ def over_training(ax: Axes, model: str, lines: Mapping[tuple[str, str], pd.DataF
 
 
 def named(values: Mapping[tuple[str, str], float], of: Sequence[str] = NAMED) -> dict[str, float]:
-    """What a title names of values by (objective, label): those of the objectives `of`, by label where an objective has several,
-    and of any others if there are none of these; `MOST` at most."""
+    """What a title has room for of values by (objective, label): those of the objectives `of`, and of any others if there are none
+    of these. Where an objective has several labels they are named: without the objective if it is the only one, and else two."""
     chosen = {key: value for key, value in values.items() if key[0] in of} or dict(values)
     several = Counter(objective for objective, _ in chosen)
     names = {label if several[objective] > 1 else objective: value for (objective, label), value in chosen.items()}
-    return dict(list(names.items())[:MOST])
+    if len(several) == 1:
+        (only,) = several
+        names = {name.removeprefix(f"{only} "): value for name, value in names.items()}
+    return dict(list(names.items())[: MOST if len(several) in (1, len(chosen)) else 2])
 
 
 def final_title(model: str, summary: pd.DataFrame) -> str:

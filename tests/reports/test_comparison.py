@@ -49,7 +49,7 @@ def test_gains_are_over_the_base_and_seeds_are_dots(summary):
     ax = comparison.pass_gains(plt.figure().subplots(), "m", summary)
     found = {line.get_label(): line for line in ax.get_lines()}
     np.testing.assert_allclose(found["task"].get_ydata(), [35, 0], atol=1e-9)
-    np.testing.assert_allclose(found["s α=1"].get_ydata(), [10, -20])
+    np.testing.assert_allclose(found["sharpen α=1"].get_ydata(), [10, -20])
     dots = [line for line in ax.get_lines() if line.get_marker() == "." and len(line.get_ydata()) == 4]
     np.testing.assert_allclose(dots[0].get_ydata(), [30, 0, 40, 0], atol=1e-9)
     assert ax.get_title(loc="left") == "m: at k = 2 the base solves 90%;\ngained there: task +0, sharpen −20 points"
@@ -62,9 +62,10 @@ def test_the_final_title_has_the_base_and_means_over_seeds(summary):
 
 def test_a_title_names_labels_where_an_objective_has_several_and_others_where_none_is_known():
     rates = {("task", "task at 0.1"): 1.0, ("task", "task at 0.2"): 2.0, ("random", "random"): 3.0, ("tilted", "t"): 4.0}
-    assert comparison.named(rates) == {"task at 0.1": 1.0, "task at 0.2": 2.0, "random": 3.0}
+    assert comparison.named(rates) == {"task at 0.1": 1.0, "task at 0.2": 2.0}  # there is no room for more
     alphas = {("tempered", f"tempered α={alpha}"): float(alpha) for alpha in range(1, 7)}
-    assert comparison.named(alphas) == {f"tempered α={alpha}": float(alpha) for alpha in range(1, 5)}
+    assert comparison.named(alphas) == {f"α={alpha}": float(alpha) for alpha in range(1, 5)}
+    assert comparison.named({("task", "task"): 1.0, ("tilted", "t"): 2.0}) == {"task": 1.0}
 
 
 def test_the_largest_step_of_each_label_is_found():
