@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from lib.evaluation import forecast
+from lib.evaluation.statistics import estimate
 
 
 def against_trained(samples: forecast.BaseSamples, tempered: pd.DataFrame) -> pd.DataFrame:
@@ -31,12 +32,17 @@ def against_trained(samples: forecast.BaseSamples, tempered: pd.DataFrame) -> pd
 
 
 def by_group(samples: forecast.BaseSamples, alpha: float, trained: ArrayLike, groups: int = 5) -> pd.DataFrame:
-    """Accuracy of questions of like forecast, one row per group, hardest first: `base`, `forecast` of p^α, and `trained`. `trained`
-    [Q] is a run's accuracy on each question. Questions are sorted by a forecast from the even samples, and forecast from the odd
-    ones, so that the same chance does not count twice. A jackknifed forecast may lie a little outside of 0 to 1."""
+    """Accuracy of questions of like forecast, one row per group, hardest first: `base`, `forecast` of p^α, and `trained`, each with
+    its 95% interval over the group's questions. `trained` [Q] is a run's accuracy on each question. Questions are sorted by a
+    forecast from the even samples, and forecast from the odd ones, so that the same chance does not count twice. A jackknifed
+    forecast may lie a little outside of 0 to 1."""
     if samples.log_p.shape[1] < 4:
         raise ValueError("Grouping needs 4 or more samples per question: half of them sort, half of them forecast.")
     sorting, forecasting = (forecast.by_question(samples.part(slice(start, None, 2)), alpha)[0] for start in (0, 1))
     parts = np.array_split(np.argsort(sorting, kind="stable"), groups)
     values = {"base": samples.correct.mean(axis=1), "forecast": forecasting, "trained": np.asarray(trained, dtype=float)}
-    return pd.DataFrame({name: [value[part].mean() for part in parts] for name, value in values.items()})
+    found: dict[str, list[float]] = {}
+    for name, value in values.items():
+        ends = np.array([estimate(value[part]) for part in parts])
+        found |= dict(zip((name, f"{name}_low", f"{name}_high"), ends.T.tolist(), strict=True))
+    return pd.DataFrame(found)

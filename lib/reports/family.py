@@ -18,6 +18,7 @@ from lib.storage import files, folders
 from lib.storage.errors import UsageError
 
 ALPHA = 8.0  # of the forecast: the largest for which samples usually have one
+SHARES = tuple(np.linspace(0.4, 0.75, 15))  # of direct answers, for the lines of a figure
 MARKERS = {1: "o", 2: "s", 4: "^"}  # by the number of wordings
 
 
@@ -58,26 +59,30 @@ def load(profile: str) -> pd.DataFrame:
     return results.read_table(profile, "family", "bases of a family")
 
 
-def phases(ax: Axes, table: pd.DataFrame, shares: Sequence[float] = tuple(np.linspace(0.4, 0.75, 15))) -> Axes:
-    """The change of accuracy by sharpening over the share of direct answers: lines are what the exact law of the corpus says, a
-    colour per number of wordings, and markers are what training did, with the ends over seeds."""
-    for rank, (wordings, rows) in enumerate(table.groupby("wordings")):
-        look = figures.plain(rank)
-        law = [by_law(share, int(wordings), ALPHA) - by_law(share, int(wordings), 1) for share in shares]
-        ax.plot(
-            shares,
-            100 * np.array(law),
-            color=look["color"],
-            linestyle=look["linestyle"],
-            label=f"law, α = {ALPHA:g}, {wordings} wording(s)",
-        )
-        ends = 100 * np.abs(rows[["lowest_seed", "highest_seed"]].to_numpy().T - rows["trained"].to_numpy())
-        marker = {"marker": MARKERS[int(wordings)], "linestyle": "none", "color": look["color"], "capsize": 3}
-        ax.errorbar(
-            rows["direct_share"], 100 * (rows["trained"] - rows["base"]), ends, label=f"trained, {wordings} wording(s)", **marker
-        )
+def by_the_law(ax: Axes, wordings: Sequence[int] = (1, 2, 4), shares: Sequence[float] = SHARES) -> Axes:
+    """The change of accuracy (points) from α = 1 to `ALPHA` under the exact law of the corpus, over the share of direct answers: a
+    line per number of wordings. The title gives, for one wording, the share at which sharpening stops to help."""
+    for rank, many in enumerate(wordings):
+        change = [100 * (by_law(share, many, ALPHA) - by_law(share, many, 1)) for share in shares]
+        look = figures.plain(rank) | {"marker": None}
+        ax.plot(shares, change, label=f"law, α = {ALPHA:g}, {many} wording(s)", **look)
+        if many == 1 and change[0] > 0 > change[-1]:
+            last = int(np.argmax(np.array(change) < 0))  # the first share at which it hurts
+            zero = np.interp(0, change[last - 1 : last + 1][::-1], shares[last - 1 : last + 1][::-1])
+            ax.set_title(f"by the law, sharpening helps one wording\nup to {100 * zero:.0f}% direct answers")
     ax.axhline(0, color="black", linewidth=0.8)
     ax.set(xlabel="share of direct answers in the corpus", ylabel="change of accuracy by sharpening (points)")
+    return ax
+
+
+def phases(ax: Axes, table: pd.DataFrame, shares: Sequence[float] = SHARES) -> Axes:
+    """`by_the_law`, and markers for what training did, with the ends over seeds."""
+    by_the_law(ax, sorted(int(many) for many in table["wordings"].unique()), shares)
+    for rank, (wordings, rows) in enumerate(table.groupby("wordings")):
+        ends = 100 * np.abs(rows[["lowest_seed", "highest_seed"]].to_numpy().T - rows["trained"].to_numpy())
+        marker = {"marker": MARKERS[int(wordings)], "linestyle": "none", "color": figures.plain(rank)["color"], "capsize": 3}
+        gained = 100 * (rows["trained"] - rows["base"])
+        ax.errorbar(rows["direct_share"], gained, ends, label=f"trained, {wordings} wording(s)", **marker)
     helped = (table["trained"] > table["base"]).sum()
     ax.set_title(f"sharpening helps {helped} of {len(table)} bases")
     return ax

@@ -147,46 +147,6 @@ def lines(ax: Axes, x: ArrayLike, series: Mapping[str, ArrayLike], first: int = 
     return ax
 
 
-def forecasts(ax: Axes, table: pd.DataFrame, names: Mapping[str, str], trained: pd.DataFrame) -> Axes:
-    """Forecast accuracy with its interval over α, a line per kind (`forecast.as_table`), and trained runs as crosses."""
-    for rank, (kind, rows) in enumerate(table.dropna(subset="accuracy").groupby("kind", sort=False)):
-        look = plain(rank)
-        ax.plot(rows["alpha"], 100 * rows["accuracy"], label=f"forecast: {names[kind]}", **look)
-        ax.fill_between(rows["alpha"], 100 * rows["low"], 100 * rows["high"], color=look["color"], alpha=0.15)
-    if len(trained):
-        mean, low, high = (100 * trained[f"accuracy_sampled{end}"] for end in ("", "_low", "_high"))
-        ax.errorbar(trained["alpha"], mean, [mean - low, high - mean], fmt="kx", markersize=9, capsize=3, label="trained: tempered")
-    ax.set(xlabel="α (1 is the base)", ylabel="accuracy (%)", ylim=(0, 102))
-    ax.legend(fontsize=8)
-    return ax
-
-
-def by_group(ax: Axes, grouped: Mapping[str, pd.DataFrame]) -> Axes:
-    """Trained against forecast accuracy of groups of questions (`forecast_check.by_group`), a line per run."""
-    for rank, (name, rows) in enumerate(grouped.items()):
-        ax.plot(100 * rows["forecast"], 100 * rows["trained"], label=name, **plain(rank))
-    ax.plot([0, 100], [0, 100], color="black", linewidth=0.8, linestyle=":", label="as forecast")
-    ax.set(xlabel="forecast under p^α (%)", ylabel="trained (%)", xlim=(-3, 106), ylim=(-3, 106))
-    ax.legend(fontsize=8)
-    return ax
-
-
-def by_tokens(ax: Axes, methods: pd.DataFrame, trained: pd.DataFrame) -> Axes:
-    """Accuracy with its interval over the tokens spent, a line per method (`baselines.as_table`), and a cross for each label of the
-    trained runs, the mean over its seeds; crosses that nearly coincide share their text."""
-    for rank, (method, rows) in enumerate(methods.groupby("method", sort=False)):
-        reach = 100 * np.abs(rows[["low", "high"]].to_numpy().T - rows["accuracy"].to_numpy())
-        ax.errorbar(rows["tokens"], 100 * rows["accuracy"], reach, label=method, elinewidth=0.7, capsize=2, **plain(rank))
-    means = trained.groupby("label", sort=False)[["length_mean", "accuracy_sampled"]].mean().sort_values("accuracy_sampled")
-    ax.plot(means["length_mean"], 100 * means["accuracy_sampled"], "k+", markersize=9)
-    for number, (_, near) in enumerate(means.groupby(means["accuracy_sampled"].diff().gt(0.03).cumsum())):
-        place, shift = (near["length_mean"].mean(), 100 * near["accuracy_sampled"].mean()), (7, 3 if number % 2 else -8)
-        ax.annotate(", ".join(near.index), place, shift, textcoords="offset points", fontsize=7)
-    ax.set(xscale="log", xlabel="tokens per problem (log scale)", ylabel="accuracy (%)", ylim=(0, 102))
-    ax.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
-    return ax
-
-
 def over_alpha(ax: Axes) -> Axes:
     """A logarithmic axis of α, with the numbers that one reads."""
     ax.set(xscale="log", xlabel="α (log scale; 1 is the base)")

@@ -158,6 +158,11 @@ def data_sets(profile: str) -> list[str]:
     return list(pd.read_csv(folders.results_folder(profile) / "summary.csv")["data_set"].unique())
 
 
+def has_table(profile: str, name: str) -> bool:
+    """Whether `data/results/<profile>/<name>.csv` is there."""
+    return (folders.results_folder(profile) / f"{name}.csv").exists()
+
+
 def read_table(profile: str, name: str, what: str) -> pd.DataFrame:
     """`data/results/<profile>/<name>.csv`; raises UsageError, which calls its rows `what`, if it is not there."""
     path = folders.results_folder(profile) / f"{name}.csv"

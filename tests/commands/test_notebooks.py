@@ -41,7 +41,7 @@ def test_without_a_person_the_first_state_is_drawn():
         ("06_evaluate", ["-p", "RUN", "nowhere"], "is not there: check its name"),
         ("06_evaluate", ["-p", "CHECKPOINT", "best", "-p", "MODEL", "one_wording"], "a base has no checkpoints"),
         ("07_compare", ["-p", "PROFIL", "smoke"], "Unknown parameter PROFIL: did you mean PROFILE?"),
-        ("08_sharpening_without_training", ["-p", "PROFILE", "smoke"], "is not evaluated in smoke yet: run notebook 06"),
+        ("08_sharpening_without_training", ["-p", "MODEL", "nowhere"], "There is no model 'nowhere'"),
         ("09_audit", ["-p", "TRAIND", "x"], "Unknown parameter TRAIND: did you mean TRAINED?"),
     ],
 )

@@ -31,3 +31,14 @@ def test_a_direction_that_was_not_foretold_counts_against_it(table):
     (point,) = [line for line in ax.lines if line.get_label() == "exact optimum, 4 wording(s)"]
     assert point.get_xdata() == pytest.approx([-30]) and point.get_ydata() == pytest.approx([-25])
     plt.close("all")
+
+
+def test_the_law_alone_says_up_to_where_sharpening_helps():
+    _, ax = plt.subplots()
+    family.by_the_law(ax, wordings=(1, 4), shares=(0.5, 0.7))
+    lines = {line.get_label(): line.get_ydata() for line in ax.lines}
+    change = [100 * (family.by_law(share, 1, family.ALPHA) - family.by_law(share, 1, 1)) for share in (0.5, 0.7)]
+    assert lines["law, α = 8, 1 wording(s)"] == pytest.approx(change) and change[1] < 0 < change[0]
+    zero = 0.5 + 0.2 * change[0] / (change[0] - change[1])
+    assert ax.get_title(loc="left") == f"by the law, sharpening helps one wording\nup to {100 * zero:.0f}% direct answers"
+    plt.close("all")

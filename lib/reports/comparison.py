@@ -1,0 +1,111 @@
+"""The figures of notebook 07: the runs of a profile side by side, a panel per base. `steps` and `summary` are `results.load`."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lib.evaluation import statistics
+from lib.reports import figures
+
+LAST = 10  # a title gives the mean of the last one of so many parts of training
+NAMED = ("task", "sharpen", "random")  # the objectives that a title names; it names others only if none of them is there
+MOST = 4  # labels in a title
+
+
+class Quantity(NamedTuple):
+    """A column of `steps.csv` times `scale`, the axis `label` with its unit, how a title shows a `value`, and the `ends` of an axis
+    that has fixed ones."""
+
+    column: str
+    label: str
+    value: str
+    scale: float = 1.0
+    ends: tuple[float, float] | None = None
+
+
+ACCURACY = Quantity("task_accuracy", "accuracy on training samples (%)", "{:.0f}%", 100, (0, 102))
+LENGTH = Quantity("length", "length (tokens)", "{:.0f} tokens")
+DIRECT = Quantity("direct_share", "direct answers (%)", "{:.0f}%", 100, (-2, 102))
+LIKELIHOOD = Quantity("reference_logprob", "$S_p$ (nats per completion)", "{:.2f}")
+KL = Quantity("kl", "KL(π‖p) (nats per completion)", "{:.2f} nats")
+
+
+def grid(models: Sequence[str], rows: int = 1, sharey: Literal["row"] | bool = "row") -> tuple[Figure, np.ndarray]:
+    """A figure with a column per base, and its axes [rows, models]."""
+    size = (5.2 * len(models), 3.4 * rows + 0.4)
+    return plt.subplots(rows, len(models), figsize=size, squeeze=False, sharey=sharey)
+
+
+def over_training(ax: Axes, model: str, lines: Mapping[tuple[str, str], pd.DataFrame], quantity: Quantity) -> Axes:
+    """A quantity of the training samples of one base by step (`figures.by_step`); `lines` is `results.lines`. The title orders the
+    objectives by their mean over the last tenth of the steps and all seeds, the highest first."""
+    figures.by_step(ax, lines, quantity.column, quantity.scale).set_ylabel(quantity.label)
+    if quantity.ends:
+        ax.set_ylim(*quantity.ends)
+    steps = 1 + max(int(rows["step"].max()) for rows in lines.values())
+    last, ends = max(1, steps // LAST), {}
+    for key, rows in lines.items():
+        late = rows[rows["step"] >= steps - last]
+        ends[key] = quantity.scale * late[quantity.column].mean()
+    order = sorted(named(ends).items(), key=lambda one: -one[1])
+    told = ", ".join(f"{name} {quantity.value.format(value)}" for name, value in order)
+    ax.set_title(f"{model}, last {last} of {steps} steps:\n{told}".replace("-", "−"))
+    return ax
+
+
+def named(values: Mapping[tuple[str, str], float], of: Sequence[str] = NAMED) -> dict[str, float]:
+    """What a title has room for of values by (objective, label): those of the objectives `of`, and of any others if there are none
+    of these. Where an objective has several labels they are named: without the objective if it is the only one, and else two."""
+    chosen = {key: value for key, value in values.items() if key[0] in of} or dict(values)
+    several = Counter(objective for objective, _ in chosen)
+    names = {label if several[objective] > 1 else objective: value for (objective, label), value in chosen.items()}
+    if len(several) == 1:
+        (only,) = several
+        names = {name.removeprefix(f"{only} "): value for name, value in names.items()}
+    return dict(list(names.items())[: MOST if len(several) in (1, len(chosen)) else 2])
+
+
+def final_title(model: str, summary: pd.DataFrame) -> str:
+    """Accuracy on held-out problems, the mean over seeds: `m: base 53.1%,` and in a second line `after task 95.6%, …`."""
+    rows = summary[summary["model"] == model]
+    means = 100 * rows.groupby(["objective", "label"], sort=False)["accuracy_sampled"].mean()
+    (base,) = means["base"]
+    after = named(means.drop("base", level="objective").to_dict(), ("task", "sharpen"))
+    told = ", ".join(f"{name} {value:.1f}%" for name, value in after.items())
+    return f"{model}: base {base:.1f}%,\nafter {told}"
+
+
+def pass_gains(ax: Axes, model: str, summary: pd.DataFrame) -> Axes:
+    """pass@k on held-out problems less that of the base, in points, against k: a line per label through the means over seeds, a dot
+    for each seed. The title says what is left at the largest k, and how much the base solves there."""
+    rows = summary[summary["model"] == model]
+    ks = statistics.powers_of_two(int(rows["samples"].max()))
+    columns = [f"pass_at_{k}" for k in ks]
+    start = 100 * rows.loc[rows["objective"] == "base", columns].mean().to_numpy()
+    trained = rows[rows["objective"] != "base"]
+    looks = figures.styles(zip(trained["objective"], trained["label"], strict=True))
+    left = {}
+    for key, seeds in trained.groupby(["objective", "label"], sort=False):
+        gains = 100 * seeds[columns].to_numpy() - start
+        ax.plot(ks, gains.mean(axis=0), label=key[1], **looks[key])
+        ax.plot(np.tile(ks, len(gains)), gains.ravel(), ".", color=looks[key]["color"], markersize=3)
+        left[key] = gains[:, -1].mean()
+    ax.axhline(0, color="black", linewidth=0.8)
+    told = ", ".join(f"{name} {gain:+.0f}".replace("-", "−") for name, gain in named(left).items())
+    ax.set_title(f"{model}: at k = {ks[-1]} the base solves {start[-1]:.0f}%;\ngained there: {told} points")
+    ax.set_xscale("log", base=2)
+    ax.set_xticks(ks, [str(k) for k in ks])
+    ax.set(xlabel="k (samples per problem)", ylabel="pass@k less that of the base (points)")
+    return ax
+
+
+def largest_steps(steps: pd.DataFrame) -> pd.DataFrame:
+    """The step with the largest estimate of KL(π‖p) of each base and label, over its seeds: a row each, the largest first."""
+    found = steps.loc[steps.groupby(["model", "label"], sort=False)["kl"].idxmax(), ["model", "label", "run", "step", "kl"]]
+    return found.sort_values("kl", ascending=False).reset_index(drop=True)

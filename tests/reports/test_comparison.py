@@ -1,0 +1,73 @@
+"""The figures of notebook 07 show the tables that they are made from."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from lib.reports import comparison, results
+
+
+@pytest.fixture
+def summary():
+    rows = [
+        ("base", "base", 0.5, 0.9),
+        ("task", "task", 0.8, 0.9),
+        ("task", "task", 0.9, 0.9),
+        ("sharpen", "sharpen α=1", 0.6, 0.7),
+    ]
+    table = pd.DataFrame(rows, columns=["objective", "label", "pass_at_1", "pass_at_2"])
+    return table.assign(model="m", samples=2, accuracy_sampled=table["pass_at_1"])
+
+
+def steps(**ends):
+    """20 steps per objective; the last two, a tenth, have these values of KL, and those before 0."""
+    parts = [pd.DataFrame({"objective": name, "step": range(20), "kl": [0.0] * 18 + [end] * 2}) for name, end in ends.items()]
+    table = pd.concat(parts, ignore_index=True)
+    return table.assign(model="m", label=table["objective"], run=table["objective"] + "-s0")
+
+
+def test_a_title_of_training_gives_its_last_tenth_the_highest_first():
+    lines = results.lines(steps(task=1.0, sharpen=2.5, random=-0.25, tilted=9.0), "m")
+    ax = comparison.over_training(plt.figure().subplots(), "m", lines, comparison.KL)
+    title = ax.get_title(loc="left")
+    assert title == "m, last 2 of 20 steps:\nsharpen 2.50 nats, task 1.00 nats, random −0.25 nats"
+    assert len(ax.get_lines()) == 4 and ax.get_ylabel().startswith("KL")
+    plt.close("all")
+
+
+def test_panels_that_share_an_axis_show_all_of_both():
+    """A panel without fixed ends once froze the axis that it shares, so that the next panel was cut off."""
+    _, axes = comparison.grid(["a", "b"])
+    for ax, end in zip(axes[0], (1.0, 8.0)):
+        comparison.over_training(ax, "m", results.lines(steps(task=end), "m"), comparison.KL)
+    assert axes[0, 0].get_ylim() == axes[0, 1].get_ylim() and axes[0, 1].get_ylim()[1] >= 8 * 2 / 5
+    plt.close("all")
+
+
+def test_gains_are_over_the_base_and_seeds_are_dots(summary):
+    ax = comparison.pass_gains(plt.figure().subplots(), "m", summary)
+    found = {line.get_label(): line for line in ax.get_lines()}
+    np.testing.assert_allclose(found["task"].get_ydata(), [35, 0], atol=1e-9)
+    np.testing.assert_allclose(found["sharpen α=1"].get_ydata(), [10, -20])
+    dots = [line for line in ax.get_lines() if line.get_marker() == "." and len(line.get_ydata()) == 4]
+    np.testing.assert_allclose(dots[0].get_ydata(), [30, 0, 40, 0], atol=1e-9)
+    assert ax.get_title(loc="left") == "m: at k = 2 the base solves 90%;\ngained there: task +0, sharpen −20 points"
+    plt.close("all")
+
+
+def test_the_final_title_has_the_base_and_means_over_seeds(summary):
+    assert comparison.final_title("m", summary) == "m: base 50.0%,\nafter task 85.0%, sharpen 60.0%"
+
+
+def test_a_title_names_labels_where_an_objective_has_several_and_others_where_none_is_known():
+    rates = {("task", "task at 0.1"): 1.0, ("task", "task at 0.2"): 2.0, ("random", "random"): 3.0, ("tilted", "t"): 4.0}
+    assert comparison.named(rates) == {"task at 0.1": 1.0, "task at 0.2": 2.0}  # there is no room for more
+    alphas = {("tempered", f"tempered α={alpha}"): float(alpha) for alpha in range(1, 7)}
+    assert comparison.named(alphas) == {f"α={alpha}": float(alpha) for alpha in range(1, 5)}
+    assert comparison.named({("task", "task"): 1.0, ("tilted", "t"): 2.0}) == {"task": 1.0}
+
+
+def test_the_largest_step_of_each_label_is_found():
+    found = comparison.largest_steps(steps(task=1.0, sharpen=2.5))
+    assert found[["label", "step", "kl"]].to_numpy().tolist() == [["sharpen", 18, 2.5], ["task", 18, 1.0]]
