@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from lib import profiles
-from lib.storage import digests, files, folders
+from lib.storage import digests, folders
 from tests.audit import worlds
 
 NOTEBOOKS = sorted((folders.ROOT / "notebooks").glob("*.ipynb"))
@@ -74,27 +74,6 @@ def test_reproducing_again_does_nothing(home):
     result = call(BIN / "python", "-m", "lib.reproduce", "smoke", home=home)
     assert result.returncode == 0 and "Nothing to be done" in result.stdout + result.stderr
     assert {p: p.stat().st_mtime_ns for p in home.rglob("*") if p.is_file() and p.name != ".lock"} == before
-
-
-@pytest.fixture(scope="module")
-def rounds(home):
-    """The same folder, in which the profile with two rounds was reproduced as well."""
-    result = call(BIN / "python", "-m", "lib.reproduce", "smoke_rounds", home=home)
-    assert result.returncode == 0, result.stdout + result.stderr
-    return home
-
-
-def test_rounds_follow_one_another_and_their_seeds_are_compared(rounds):
-    """Through Snakemake: the second round starts when the first is trained; best checkpoints are evaluated; notebook 11 is last."""
-    home = rounds
-    table = pd.read_csv(home / "data" / "results" / "smoke_rounds" / "between.csv")
-    assert table[["round", "seed", "other_seed"]].to_numpy().tolist() == [[1, 0, 1], [2, 0, 1]]
-    assert table["label"].tolist() == ["tempered α=2", "tempered α=2 round 2"] and table["log_odds_spread"].gt(0).all()
-    second = home / "runs" / "smoke_rounds" / "many_wordings-tempered-a2-s1-round2"
-    assert (second / "evaluations" / "arithmetic-test-best.json").exists()
-    assert files.read_json(second / "config.json")["settings"]["start"] == "many_wordings-tempered-a2-s1"
-    differences = pd.read_csv(home / "data" / "results" / "smoke_rounds" / "differences.csv")
-    assert differences["after"].tolist() == ["last", "best"] * 2
 
 
 @pytest.mark.parametrize("profile", ["gpu24", "gpu48", "gpu80", "paper"])
@@ -176,7 +155,7 @@ def test_reproducing_an_unknown_profile_is_one_sentence(tmp_path):
 
 
 SMOKE = {
-    "00_start_here": {},
+    "00_start_here": {"PROFILE": "smoke"},
     "01_sharpening_optima": {"RESOLUTION": 11},
     "02_instability": {"SEEDS": 2, "STEPS": 50},
     "03_rewards": {"ANSWER": "0.5", "A": 1234, "B": 8777},
@@ -198,10 +177,8 @@ def test_every_notebook_has_a_smoke_test():
     assert {p.stem for p in NOTEBOOKS} == set(SMOKE)
 
 
-@pytest.mark.parametrize("name", SMOKE)
-def test_notebooks_run_through_papermill(name, home, tmp_path, request):
-    if name == "11_drift":
-        request.getfixturevalue("rounds")
+@pytest.mark.parametrize("name", [name for name in SMOKE if name != "11_drift"])  # that one: test_rounds.py
+def test_notebooks_run_through_papermill(name, home, tmp_path):
     flags = [part for key, value in SMOKE[name].items() for part in ("-p", key, str(value).format(home=home))]
     worlds.SIX["tempered"].table(20, 4, 0).to_parquet(home / "scored.parquet")
     result = call(BIN / "papermill", f"notebooks/{name}.ipynb", tmp_path / "out.ipynb", *flags, home=home)
@@ -220,7 +197,6 @@ def test_notebooks_run_through_papermill(name, home, tmp_path, request):
         "10_own_optimum": home / "data" / "results" / "smoke" / "optimum.csv",
         "12_elicitation": home / "figures" / "smoke_elicitation.png",
         "13_family": home / "figures" / "smoke_foretold.png",
-        "11_drift": home / "figures" / "smoke_rounds_many_wordings_apart.png",
         "14_noise": home / "figures" / "theory_closing_the_loop.png",
     }
     assert wrote[name].exists()
