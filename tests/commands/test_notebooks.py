@@ -8,6 +8,9 @@ from lib import notebooks
 from lib.storage.errors import UsageError
 from tests.commands.test_pipeline import BIN, NOTEBOOKS, call
 
+ASKED = {path.stem: path.read_text().replace("\\", "") for path in NOTEBOOKS}
+SOLUTIONS = [(name, number) for name, text in ASKED.items() for number in (1, 2, 3) if f'check_answer("{name}", {number}' in text]
+
 
 def test_a_misspelt_parameter_is_refused_with_the_right_one():
     good = {"PROFILE": "quick", "OBJECTIVE": "task", "In": [], "_": 1, "lower": 2}
@@ -57,12 +60,13 @@ def test_notebooks_are_committed_clean_and_thin(path):
     code = [c for c in cells if c["cell_type"] == "code"]
     assert all(not c["outputs"] and c["execution_count"] is None for c in code)
     assert sum("parameters" in c["metadata"].get("tags", []) for c in code) == 1
-    lengths = sorted(len("".join(c["source"]).splitlines()) for c in code)
-    assert lengths[-1] <= 25 and lengths[len(lengths) // 2] <= 12
-
-
-ASKED = {path.stem: path.read_text().replace("\\", "") for path in NOTEBOOKS}
-SOLUTIONS = [(name, number) for name, text in ASKED.items() for number in (1, 2, 3) if f'check_answer("{name}", {number}' in text]
+    sources = ["".join(c["source"]) for c in code]
+    lengths = sorted(len(source.splitlines()) for source in sources)
+    assert lengths[-1] <= 25 and lengths[len(lengths) // 2] <= 8
+    assert sum(length <= 15 for length in lengths) >= 0.9 * len(lengths)
+    assert sum(source.count("def ") for source in sources) <= 2
+    assert max(len(line) for source in sources for line in source.splitlines()) <= 88
+    assert path.stem in {name for name, _ in SOLUTIONS}  # it ends with an exercise that has a solution
 
 
 @pytest.mark.parametrize(("name", "number"), SOLUTIONS)
