@@ -1,6 +1,7 @@
 """The multiplication tables from 2 to 12, with one worked example before each question: what a small pretrained model can half do.
 
-There are 121 problems in all. A product and its mirror image, such as 3 times 4 and 4 times 3, are in the same split."""
+There are 119 problems: the example is none. A product and its mirror image, such as 3 times 4 and 4 times 3, are
+in the same split."""
 
 import itertools
 import random
@@ -14,7 +15,7 @@ EXAMPLE = ("What is 7 times 8?", "7 * 8 = 56, so the answer is \\boxed{56}.")
 
 
 def split_of(a: int, b: int) -> str:
-    """The split a product belongs to: of the products about 40% are `test`, 10% `validation` and 50% `train`."""
+    """The split a product belongs to: by a hash, four in ten products are `test`, one is `validation`, five are `train`."""
     share = zlib.crc32(f"{min(a, b)}*{max(a, b)}".encode()) % 10
     return "test" if share < 4 else "validation" if share == 4 else "train"
 

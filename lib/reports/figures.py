@@ -14,7 +14,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from lib.evaluation import metrics, statistics
+from lib.evaluation import metrics
 from lib.rewards.objectives import OBJECTIVES
 from lib.storage import files, folders
 
@@ -106,21 +106,6 @@ def further(ax: Axes, rows: pd.DataFrame, metric: metrics.Metric, of: Sequence[s
     means = rows.groupby("objective", sort=False)[metric.name].mean()
     said = [f"{name} {metric.shown(means[name])}" for name in of if name in means]
     intervals(ax, rows, metric).set_title(f"{rows['model'].iloc[0]}:\n{', '.join(said)}")
-    return ax
-
-
-def pass_curves(ax: Axes, rows: pd.DataFrame) -> Axes:
-    """pass@k against k with its 95% interval, a line per label, both averaged over seeds."""
-    ks = statistics.powers_of_two(int(rows["samples"].max()))
-    looks = styles(zip(rows["objective"], rows["label"]))
-    for key, seeds in rows.groupby(["objective", "label"], sort=False):
-        means = 100 * seeds.mean(numeric_only=True)
-        value, low, high = ([means[f"pass_at_{k}{end}"] for k in ks] for end in ("", "_low", "_high"))
-        ax.plot(ks, value, label=key[1], **looks[key])
-        ax.fill_between(ks, low, high, color=looks[key]["color"], alpha=0.12, linewidth=0)
-    ax.set_xscale("log", base=2)
-    ax.set_xticks(ks, [str(k) for k in ks])
-    ax.set(xlabel="k (samples per problem)", ylabel="pass@k (%)")
     return ax
 
 

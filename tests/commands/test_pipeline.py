@@ -26,13 +26,17 @@ def call(*command, home: Path) -> subprocess.CompletedProcess:
     return subprocess.run(command, cwd=folders.ROOT, env=environment, capture_output=True, text=True, timeout=540)
 
 
+def reproduced(profile: str, folder: Path) -> Path:
+    """A folder, after a profile was reproduced in it."""
+    result = call(BIN / "python", "-m", "lib.reproduce", profile, home=folder)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return folder
+
+
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
     """A folder in which the smoke profile was reproduced."""
-    folder = tmp_path_factory.mktemp("home")
-    result = call(BIN / "python", "-m", "lib.reproduce", "smoke", home=folder)
-    assert result.returncode == 0, result.stdout + result.stderr
-    return folder
+    return reproduced("smoke", tmp_path_factory.mktemp("home"))
 
 
 def test_the_smoke_profile_leaves_results_figures_and_executed_notebooks(home):

@@ -4,16 +4,13 @@ import pandas as pd
 import pytest
 
 from lib.storage import files
-from tests.commands.test_pipeline import BIN, SMOKE, call
+from tests.commands.test_pipeline import BIN, SMOKE, call, reproduced
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
     """A folder in which the smoke profile with two rounds was reproduced."""
-    home = tmp_path_factory.mktemp("home")
-    result = call(BIN / "python", "-m", "lib.reproduce", "smoke_rounds", home=home)
-    assert result.returncode == 0, result.stdout + result.stderr
-    return home
+    return reproduced("smoke_rounds", tmp_path_factory.mktemp("home"))
 
 
 def test_rounds_follow_one_another_and_their_seeds_are_compared(home):

@@ -3,7 +3,7 @@
 The chat templates are ours. They have what has caused trouble: Llama's beginning-of-text token inside the template, a default
 system turn, several tokens that end a turn, and a padding token of its own."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -34,7 +34,7 @@ class Toy:
     pad: str = "<|endoftext|>"
     bos: str | None = None
     ends: tuple[str, ...] = ()
-    others: tuple[str, ...] = field(default=("<|im_start|>",))
+    others: tuple[str, ...] = ("<|im_start|>",)
 
     def tokenizer(self) -> PreTrainedTokenizerFast:
         """A token per byte, the special ones, and unused ones up to the size of the vocabulary."""

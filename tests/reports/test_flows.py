@@ -1,6 +1,5 @@
 """Figures of notebooks 02 and 14: flows, distances, runs and noise, as they were computed."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,13 +8,6 @@ from lib.reports import figures, flows
 from lib.rewards import objectives
 from lib.theory import distributions
 from lib.theory.distributions import Distribution
-
-
-@pytest.fixture
-def ax():
-    figure, ax = plt.subplots()
-    yield ax
-    plt.close(figure)
 
 
 def test_a_flow_starts_at_its_base_and_ends_at_its_star(ax):

@@ -222,9 +222,7 @@ def test_lines_show_the_data(table):
     plt.close("all")
 
 
-def test_accuracies_and_pass_curves_show_the_data(table):
-    ax = figures.pass_curves(plt.figure().subplots(), table[0])
-    assert [line.get_ydata().tolist() for line in ax.get_lines()] == [[50.0, 75.0]] * 3
+def test_accuracies_show_the_data(table):
     ax = figures.accuracies(plt.figure().subplots(), results.load_labels("mine"), table[0])
     assert [text.get_text() for text in ax.get_yticklabels()] == ["base", "tilted α=2 β⁻¹=100", "task"]
     assert [c.lines[0].get_xdata()[0] for c in ax.containers] == [50.0, 90.0, 80.0]

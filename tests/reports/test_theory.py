@@ -1,18 +1,10 @@
 """Figures of notebook 01: what is drawn is what was computed."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 from lib.reports import theory
 from lib.theory import distributions, examples
-
-
-@pytest.fixture
-def ax():
-    figure, ax = plt.subplots()
-    yield ax
-    plt.close(figure)
 
 
 def test_the_likeliest_completions_are_bars_and_wrong_ones_are_hatched(ax):
