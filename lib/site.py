@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 
 import nbformat
 from nbformat import NotebookNode
-from nbformat.v4 import new_markdown_cell
+from nbformat.v4 import new_code_cell, new_markdown_cell
 
 from lib.storage import files, folders
 from lib.storage.errors import UsageError
@@ -33,6 +33,7 @@ DOCUMENTS = ["CONTRIBUTING.md", "LOG.md", "docs/*.md"]
 LINK = re.compile(r"(?<!!)\[([^\]]*)\]\(([^)\s#]+)(#[^)\s]*)?\)")
 IMAGE = re.compile(r"!\[[^\]]*\]\(([^)\s]+)\)")
 WIDGET = "application/vnd.jupyter.widget-view+json"
+NEXT = "the next notebook"
 NOT_RUN = "**This page shows the notebook before it was run: it has no outputs.** Run it in JupyterLab (`make lab`)."
 TREES = {"Notebooks": "notebooks/*", "Solutions": "notebooks/solutions/*", "Documents": "docs/*", "The kit": "CONTRIBUTING\nLOG"}
 
@@ -72,20 +73,63 @@ def home() -> None:
 
 
 def execute(paths: Iterable[Path], workers: int = 2) -> dict[Path, Path]:
-    """Executes notebooks, two at a time, and returns where the executed copies are; without those that failed, which it names."""
+    """Executes notebooks, two at a time, and returns where the executed copies are; without those that failed, which it names.
+    All solutions are one job: most of their time is the start of a kernel."""
     places = {path: kept(path) for path in paths}
     missing = [path for path, place in places.items() if not place.is_file()]
+    solutions = [path for path in missing if path.parent.name == "solutions"]
+    jobs = [solutions] * bool(solutions) + [[path] for path in missing if path not in solutions]
     home()
     with ThreadPoolExecutor(workers) as pool:
-        list(pool.map(lambda path: _execute(path, places[path]), missing))
+        list(pool.map(lambda job: _execute({path: places[path] for path in job}), jobs))
     return {path: place for path, place in places.items() if place.is_file()}
 
 
-def _execute(path: Path, place: Path) -> None:
-    """Executes one notebook as a job of `make reproduce`."""
-    for old in place.parent.glob(f"{path.stem}-????????????.ipynb"):
-        old.unlink()
-    command = [sys.executable, "-m", "lib.reproduce", "job", str(_asked(path, place)), str(place), "{}"]
+def _execute(places: Mapping[Path, Path]) -> None:
+    """Executes notebooks, one after the other in one kernel, as a job of `make reproduce`; `places` says where each copy goes."""
+    for path, place in places.items():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        for old in place.parent.glob(f"{path.stem}-????????????.ipynb"):
+            old.unlink()
+    name = "solutions" if len(places) > 1 else next(iter(places)).stem
+    asked, ran = (SITE / "notebooks" / f".{word}-{name}.ipynb" for word in ("asked", "ran"))
+    nbformat.write(joined(places), asked)
+    if not _ran(asked, ran, ", ".join(str(path.relative_to(ROOT)) for path in places)):
+        return
+    for place, notebook in zip(places.values(), split(nbformat.read(ran, 4)), strict=True):
+        nbformat.write(notebook, place.with_suffix(".part"))
+        place.with_suffix(".part").rename(place)
+    ran.unlink()
+
+
+def joined(paths: Iterable[Path]) -> NotebookNode:
+    """Notebooks as one, which forgets its variables where the next one begins; a solution also shows each answer."""
+    notebooks = [nbformat.read(path, 4) for path in paths]
+    whole = NotebookNode(notebooks[0], cells=[])
+    for number, notebook in enumerate(notebooks):
+        whole.cells += [new_code_cell("%reset -f", metadata={"kit": NEXT})] * bool(number)
+        for cell in notebook.cells:
+            cell.id = f"{number}-{cell.id}"
+            answers = any(tag.startswith("exercise-") for tag in cell.metadata.get("tags", []))
+            cell.source += "\nanswer" * (answers and not cell.source.endswith("\nanswer"))
+            whole.cells.append(cell)
+    return whole
+
+
+def split(whole: NotebookNode) -> list[NotebookNode]:
+    """The notebooks that were `joined`."""
+    parts: list[list[NotebookNode]] = [[]]
+    for cell in whole.cells:
+        if cell.metadata.get("kit") == NEXT:
+            parts.append([])
+        else:
+            parts[-1].append(cell)
+    return [NotebookNode(whole, cells=cells) for cells in parts]
+
+
+def _ran(asked: Path, place: Path, names: str) -> bool:
+    """Executes the notebook `asked` into `place`, and says how it went."""
+    command = [sys.executable, "-m", "lib.reproduce", "job", str(asked), str(place), "{}"]
     environment = {"OMP_NUM_THREADS": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"} | os.environ | {"KIT_HOME": str(SITE / "home")}
     start = time.monotonic()
     try:
@@ -93,21 +137,9 @@ def _execute(path: Path, place: Path) -> None:
         said = "" if done.returncode == 0 else (done.stderr.strip().splitlines() or ["no word"])[-1]
     except subprocess.TimeoutExpired:
         said = f"it took more than {LONGEST} seconds"
-    result = f"its page will show it without outputs: {said}" if said else f"{time.monotonic() - start:.0f} seconds"
-    print(f"Executed {path.relative_to(ROOT)}: {result}", flush=True)
-
-
-def _asked(path: Path, place: Path) -> Path:
-    """What is executed for the page at `place`: the notebook itself; of a solution a copy that also shows each answer."""
-    if path.parent.name != "solutions":
-        return path
-    notebook = nbformat.read(path, 4)
-    for cell in notebook.cells:
-        if any(tag.startswith("exercise-") for tag in cell.metadata.get("tags", [])) and not cell.source.endswith("\nanswer"):
-            cell.source += "\nanswer"
-    place.parent.mkdir(parents=True, exist_ok=True)
-    nbformat.write(notebook, place.with_name(f".asked-{path.name}"))
-    return place.with_name(f".asked-{path.name}")
+    result = f"shown without outputs: {said}" if said else f"{time.monotonic() - start:.0f} seconds"
+    print(f"Executed {names}: {result}", flush=True)
+    return not said
 
 
 def page(notebook: NotebookNode, *, executed: bool = True, solution: bool = False, solved: str = "") -> NotebookNode:

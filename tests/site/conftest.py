@@ -75,13 +75,16 @@ def write(root: Path) -> None:
     solution = notebook(
         "# Solutions", "**Exercise 1.** How many?\n\n## Why\n\nBecause $6\\cdot 7$.", new_code_cell("answer = 41 + 1")
     )
-    solution.cells[-1].metadata["tags"] = ["exercise-1"]
+    second = notebook("# Solutions to the second", new_code_cell("answer = 'remembered' if 'answer' in globals() else 11 * 4"))
+    for made in (solution, second):
+        made.cells[-1].metadata["tags"] = ["exercise-1"]
     found = {
         "notebooks/sliders.ipynb": notebook("# Sliders", new_code_cell(SLIDERS)),
         "notebooks/table.ipynb": table,
         "notebooks/changed.ipynb": changed,
         "notebooks/fails.ipynb": notebook("# Fails", new_code_cell("1 / 0")),
         "notebooks/solutions/changed.ipynb": solution,
+        "notebooks/solutions/sliders.ipynb": second,
         "runs/quick/table.ipynb": table,
         "runs/quick/changed.ipynb": notebook("# Changed", new_code_cell("print('before')")),
     }

@@ -87,6 +87,12 @@ def test_a_solution_is_folded(tiny):
     assert "<details" in page[reasoning:] and ">42" in page[code:] and "<h2>Why" not in page
 
 
+def test_solutions_share_a_kernel_but_no_variables(tiny):
+    page = (tiny / "notebooks" / "solutions" / "sliders.html").read_text()
+    assert ">44" in page and "reset" not in page and "How many?" not in page
+    assert "remembered" not in (tiny / "notebooks" / "solutions" / "changed.html").read_text()
+
+
 def test_frames_move_the_first_slider_alone(tiny):
     page = (tiny / "notebooks" / "sliders.html").read_text()
     titles = re.findall(r'class="kit-frame" title="alpha = ([^"]*)"( hidden)?', page)
