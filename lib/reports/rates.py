@@ -5,7 +5,7 @@ base where the mean of its runs stays within `LIMIT` of the base. Of the allowed
 its own reward, not for accuracy. `python -m lib.reports.rates PROFILE` checks a finished profile."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,15 +61,20 @@ def own_reward(row: Mapping[str, Any]) -> np.ndarray:
     return sampled.assign(reward=objective.reward(inputs)).groupby("problem_id", sort=False)["reward"].mean().to_numpy()
 
 
+def _together(lines: Collection[bool | None]) -> bool | None:
+    """Whether every line of a control allows a rate; None where one of them cannot tell and no other one forbids it."""
+    if any(line is not None and not line for line in lines):
+        return False
+    return None if None in lines else True
+
+
 def choice(summary: pd.DataFrame, allowed: pd.DataFrame) -> pd.DataFrame:
     """A row per label and rate of an objective that was trained at several rates: its own reward, the mean over its seeds with the
     95% interval, its accuracy, whether the control allows the rate, and whether it is `chosen`: the best of the allowed ones."""
     last = headline(summary)
     last = last[~last["objective"].isin(["base", "random", "format"])]
     last = last[last.groupby(["model", "label"])["learning_rate"].transform("nunique") > 1]
-    known = (
-        allowed.groupby(["model", "learning_rate"])["allowed"].agg(lambda all_lines: all_lines.iloc[all_lines.argmin()]).to_dict()
-    )
+    known = {key: _together(list(lines)) for key, lines in allowed.groupby(["model", "learning_rate"])["allowed"]}
     rows = []
     for (model, label, rate), seeds in last.groupby(["model", "label", "learning_rate"], sort=True):
         found = np.array([own_reward(row) for row in seeds.to_dict("records")])

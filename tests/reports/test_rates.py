@@ -80,6 +80,20 @@ def test_a_rate_is_judged_by_the_mean_of_its_seeds(summary, tmp_path):
     assert table["chosen"].tolist() == [True, False]
 
 
+def test_a_control_of_one_seed_allows_nothing_and_forbids_nothing(summary):
+    """As in the profile `quick`."""
+    one = summary[~summary["seed"].isin([1, 2])]
+    table = rates.choice(one, rates.control(one))
+    assert len(table) and table["allowed"].isna().all() and not table["chosen"].any()
+
+
+@pytest.mark.parametrize(
+    "lines, together", [([True, True], True), ([True, None], None), ([None, False], False), ([None], None), ([False, True], False)]
+)
+def test_every_line_of_a_control_must_allow_a_rate(lines, together):
+    assert rates._together(lines) is together
+
+
 def test_a_control_alone_leaves_nothing_to_choose(summary):
     alone = summary[summary["objective"].isin(["base", "random"])]
     assert rates.choice(alone, rates.control(alone)).empty
