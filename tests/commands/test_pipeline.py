@@ -1,5 +1,6 @@
 """The whole pipeline at smoke size, as a user runs it: Snakemake, papermill, and every notebook."""
 
+import itertools
 import os
 import re
 import signal
@@ -26,9 +27,9 @@ def call(*command, home: Path) -> subprocess.CompletedProcess:
     return subprocess.run(command, cwd=folders.ROOT, env=environment, capture_output=True, text=True, timeout=540)
 
 
-def reproduced(profile: str, folder: Path) -> Path:
-    """A folder, after a profile was reproduced in it."""
-    result = call(BIN / "python", "-m", "lib.reproduce", profile, home=folder)
+def reproduced(profile: str, folder: Path, *targets: Path) -> Path:
+    """A folder, after a profile, or some of its notebooks, were reproduced in it."""
+    result = call(BIN / "python", "-m", "lib.reproduce", profile, *targets, home=folder)
     assert result.returncode == 0, result.stdout + result.stderr
     return folder
 
@@ -105,9 +106,11 @@ def wait_for(home: Path, pattern: str, child: subprocess.Popen) -> None:
 
 
 def test_killing_it_at_any_moment_and_starting_again_ends_in_the_same_results(home, tmp_path):
-    """SIGKILL while a run starts, in training, in evaluation: once to Snakemake alone, else to its whole group."""
+    """SIGKILL while a run starts, in training, in evaluation: once to Snakemake alone, else to its whole group. A run and the
+    base beside it; `make torture` does this to several runs."""
     environment = os.environ | {"KIT_HOME": str(tmp_path), "OMP_NUM_THREADS": "1", "JOBS": "2"}
-    command = [BIN / "python", "-m", "lib.reproduce", "smoke"]
+    run, base = (Path("runs") / "smoke" / name for name in ("many_wordings-task-s0", "base-many_wordings"))
+    command = [BIN / "python", "-m", "lib.reproduce", "smoke", *(tmp_path / folder / "06_evaluate.ipynb" for folder in (run, base))]
     stages = [("*/.lock", os.killpg), ("*/metrics.jsonl", os.kill), ("*/evaluations/*.parquet", os.killpg)]
     for pattern, kill in stages:
         child = subprocess.Popen(
@@ -116,13 +119,14 @@ def test_killing_it_at_any_moment_and_starting_again_ends_in_the_same_results(ho
         wait_for(tmp_path, pattern, child)
         kill(child.pid, signal.SIGKILL)
         child.wait()
-    assert not (tmp_path / "data").exists()
-    result = call(*command, tmp_path / "runs" / "smoke" / "07_compare.ipynb", home=tmp_path)
+    result = call(*command, home=tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr
-    for name in ("summary", "steps"):
-        tables = [pd.read_csv(folder / f"data/results/smoke/{name}.csv") for folder in (tmp_path, home)]
-        killed, whole = (table.drop(columns="seconds") for table in tables)
-        pd.testing.assert_frame_equal(killed, whole)
+    steps = [pd.read_json(folder / run / "metrics.jsonl", lines=True).drop(columns="seconds") for folder in (tmp_path, home)]
+    assert len(steps[0]) == 2
+    pd.testing.assert_frame_equal(*steps)
+    for folder, kind in itertools.product((run, base), ("sampled", "greedy")):
+        table = folder / "evaluations" / f"arithmetic-test-{kind}.parquet"
+        assert (tmp_path / table).read_bytes() == (home / table).read_bytes()
 
 
 def test_a_killed_06_ends_in_the_same_result_file_as_one_that_was_not(home, tmp_path):
@@ -177,11 +181,24 @@ SMOKE = {
 }
 
 
+BY_PROFILE = {  # what the smoke profile runs with these very parameters, and a file that it leaves
+    "07_compare": "figures/smoke_pass_at_k.png",
+    "10_own_optimum": "data/results/smoke/optimum.csv",
+    "13_family": "figures/smoke_foretold.png",
+}
+
+
 def test_every_notebook_has_a_smoke_test():
     assert {p.stem for p in NOTEBOOKS} == set(SMOKE)
 
 
-@pytest.mark.parametrize("name", [name for name in SMOKE if name != "11_drift"])  # that one: test_rounds.py
+@pytest.mark.parametrize("name", BY_PROFILE)
+def test_the_smoke_profile_ran_it_as_the_test_would(name, home):
+    assert SMOKE[name] == {"PROFILE": "smoke"} and (home / "runs" / "smoke" / f"{name}.ipynb").exists()
+    assert (home / BY_PROFILE[name]).exists()
+
+
+@pytest.mark.parametrize("name", [name for name in SMOKE if name not in {"11_drift", *BY_PROFILE}])  # that one: test_rounds.py
 def test_notebooks_run_through_papermill(name, home, tmp_path):
     flags = [part for key, value in SMOKE[name].items() for part in ("-p", key, str(value).format(home=home))]
     worlds.SIX["tempered"].table(20, 4, 0).to_parquet(home / "scored.parquet")
@@ -195,12 +212,9 @@ def test_notebooks_run_through_papermill(name, home, tmp_path):
         "04_base_model": home / "tiny" / "many_wordings" / "README.md",
         "05_train": home / "runs" / "smoke" / "by_hand" / "adapter" / "adapter_config.json",
         "06_evaluate": home / "runs/smoke/many_wordings-task-s0/evaluations/arithmetic-test-best.json",
-        "07_compare": home / "figures" / "smoke_pass_at_k.png",
         "08_sharpening_without_training": home / "data" / "results" / "smoke" / "forecast_many_wordings.csv",
         "09_audit": home / "figures" / "smoke_audit.png",
-        "10_own_optimum": home / "data" / "results" / "smoke" / "optimum.csv",
         "12_elicitation": home / "figures" / "smoke_elicitation.png",
-        "13_family": home / "figures" / "smoke_foretold.png",
         "14_noise": home / "figures" / "theory_closing_the_loop.png",
     }
     assert wrote[name].exists()

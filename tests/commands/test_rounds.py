@@ -9,8 +9,11 @@ from tests.commands.test_pipeline import BIN, SMOKE, call, reproduced
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """A folder in which the smoke profile with two rounds was reproduced."""
-    return reproduced("smoke_rounds", tmp_path_factory.mktemp("home"))
+    """A folder in which the smoke profile with two rounds was reproduced, but for its audit."""
+    home = tmp_path_factory.mktemp("home")
+    return reproduced(
+        "smoke_rounds", home, *(home / "runs" / "smoke_rounds" / f"{name}.ipynb" for name in ("07_compare", "11_drift"))
+    )
 
 
 def test_rounds_follow_one_another_and_their_seeds_are_compared(home):
