@@ -22,6 +22,7 @@ myst_heading_anchors = 4
 nb_execution_mode = "off"  # lib.site hands over notebooks that were executed
 nb_output_stderr = "remove"  # progress bars
 nb_merge_streams = True
+nb_render_markdown_format = "myst"  # tables and formulas in outputs, as in cells
 nb_ipywidgets_js = {}  # nothing on a page asks for a kernel
 
 html_theme = "furo"

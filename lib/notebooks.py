@@ -34,31 +34,32 @@ def check_parameters(notebook: str, namespace: Mapping[str, object]) -> None:
 
 
 FRAMES = "KIT_FRAMES"  # set where a notebook is executed to be read: by lib.reproduce, and so for `make site`
-SHOW = (
-    "const box = this.closest('.kit-frames'), frames = [...box.querySelectorAll('.kit-frame')];"
-    "frames.forEach((frame, i) => {frame.hidden = i != this.value});"
-    "box.querySelector('output').textContent = frames[this.value].title"
+SHOW = (  # a dial that is moved shows its frame; the others go back to their start, which is where all frames have them
+    "const box = this.closest('.kit-frames'), at = this.name + ':' + this.value;"
+    "box.querySelectorAll('input').forEach(dial => {if (dial !== this) dial.value = dial.dataset.start;"
+    "dial.nextElementSibling.textContent = dial.dataset.names.split('|')[dial.value]});"
+    "box.querySelectorAll('.kit-frame').forEach(frame => {frame.hidden = !frame.dataset.at.split(' ').includes(at)})"
 )
 
 
 def explore(draw: Callable[..., None], **controls: Any) -> None:
     """A slider for each control (an ipywidgets widget), and below them what `draw` shows for their values. Where nobody can move a
     slider, as under papermill, there are no widgets: with many of them nbclient and ipykernel were seen to wait for each other
-    without end. There `draw` shows the first state or, if KIT_FRAMES is set, frames for the first slider, which a browser moves
-    without a kernel."""
+    without end. There `draw` shows the first state or, if KIT_FRAMES is set, frames for each slider, which a browser moves without
+    a kernel, one at a time."""
     from IPython import get_ipython
 
     kernel = getattr(get_ipython(), "kernel", None)
     start = {name: getattr(control, "value", control) for name, control in controls.items()}
-    dial = next((name for name, control in controls.items() if _positions(control)), None)
+    dials = {name: values for name, control in controls.items() if (values := _positions(control))}
     if kernel is not None and kernel.get_parent("shell").get("content", {}).get("allow_stdin"):
         from ipywidgets import interact
 
         interact(draw, **controls)
-    elif dial and os.environ.get(FRAMES):
+    elif dials and os.environ.get(FRAMES):
         from IPython.display import HTML, display
 
-        display(HTML(_frames(draw, start, dial, _positions(controls[dial]))))
+        display(HTML(_frames(draw, start, dials)))
     else:
         draw(**start)
 
@@ -76,18 +77,30 @@ def _positions(control: Any, most: int = 12) -> list:
     return sorted([control.value, *(value for value in others if not math.isclose(value, control.value))])
 
 
-def _frames(draw: Callable[..., None], start: Mapping[str, Any], dial: str, values: Sequence[Any]) -> str:
-    """HTML: what `draw` shows for each of `values` of one dial, the others standing still, and a slider that chooses among them."""
-    frames, titles = [], [f"{dial} = {value:.4g}" if isinstance(value, float) else f"{dial} = {value}" for value in values]
-    first = list(values).index(start[dial])
-    for index, (value, title) in enumerate(zip(values, titles)):
-        head = f'<div class="kit-frame" title="{html.escape(title)}"{"" if index == first else " hidden"}>'
-        frames.append(f"{head}{_frame(draw, {**start, dial: value}, title)}</div>")
-    others = ", ".join(f"{name} = {value}" for name, value in start.items() if name != dial)
-    note = f"<br><small>{html.escape(others)}: these move in JupyterLab.</small>" if others else ""
-    slider = f'<input type="range" min="0" max="{len(values) - 1}" value="{first}" autocomplete="off" oninput="{SHOW}">'
-    head = f"<label>{slider} <output>{html.escape(titles[first])}</output></label>{note}"
-    return f'<div class="kit-frames">{head}{"".join(frames)}</div>'
+def _frames(draw: Callable[..., None], start: Mapping[str, Any], dials: Mapping[str, Sequence[Any]]) -> str:
+    """HTML: a slider for each dial, and what `draw` shows for each of its values, with all others at their start. A frame says at
+    which positions of which dials it is shown, as `0:3 1:5`."""
+    places: dict[tuple, list[str]] = {}  # where a frame is shown: the start once for all dials
+    for number, (dial, values) in enumerate(dials.items()):
+        for index, value in enumerate(values):
+            places.setdefault(tuple({**start, dial: value}.items()), []).append(f"{number}:{index}")
+    frames, sliders = [], []
+    for state, at in places.items():
+        title = ", ".join(_title(dial, dict(state)[dial]) for dial in dials)
+        hidden = "" if dict(state) == start else " hidden"
+        head = f'<div class="kit-frame" data-at="{" ".join(at)}" title="{html.escape(title)}"{hidden}>'
+        frames.append(f"{head}{_frame(draw, dict(state), title)}</div>")
+    for number, (dial, values) in enumerate(dials.items()):
+        names, first = [html.escape(_title(dial, value)) for value in values], list(values).index(start[dial])
+        data = f'name="{number}" value="{first}" data-start="{first}" data-names="{"|".join(names)}"'
+        slider = f'<input type="range" min="0" max="{len(values) - 1}" {data} autocomplete="off" oninput="{SHOW}">'
+        sliders.append(f"<label>{slider} <output>{names[first]}</output></label><br>")
+    note = "<small>Move one at a time: the others go back. In JupyterLab they move together.</small>" if len(dials) > 1 else ""
+    return f'<div class="kit-frames">{"".join(sliders)}{note}{"".join(frames)}</div>'
+
+
+def _title(dial: str, value: Any) -> str:
+    return f"{dial} = {value:.4g}" if isinstance(value, float) else f"{dial} = {value}"
 
 
 def _frame(draw: Callable[..., None], state: Mapping[str, Any], title: str) -> str:
@@ -110,13 +123,19 @@ def _frame(draw: Callable[..., None], state: Mapping[str, Any], title: str) -> s
 
 def check_answer(notebook: str, number: int, answer: Any) -> None:
     """Prints whether the answer to an exercise is right, and not what would be. `answer` is a number, a text, or a list of them;
-    None is no answer yet. A number may be off by one percent, a whole one must be exact, and a text may be in upper or lower case.
+    None is no answer yet. A whole number must be exact; any other may be off by one percent or be rounded to two digits; a text may
+    be in upper or lower case.
+
     What is right is computed by the cell of `notebooks/solutions/` that is tagged `exercise-1` and so on, and sets `answer`."""
     if answer is None or answer is ...:
         print(f"Exercise {number}: write your answer into this cell, and run it again.")
         return
-    right = _same(answer, solution(notebook, number))
-    print(f"Exercise {number}: {'right.' if right else 'not yet. Try again, or look into notebooks/solutions/.'}")
+    right = solution(notebook, number)
+    if isinstance(answer, str) and not isinstance(right, str):
+        wanted = f"a list of {len(right)} answers" if isinstance(right, Sequence | np.ndarray) else "a number, without quotes"
+        print(f"Exercise {number}: write {wanted}.")
+        return
+    print(f"Exercise {number}: {'right.' if _same(answer, right) else 'not yet. Try again, or look into notebooks/solutions/.'}")
 
 
 def solution(notebook: str, number: int) -> Any:
@@ -140,4 +159,7 @@ def _same(given: Any, right: Any) -> bool:
         return listed and len(given) == len(right) and all(map(_same, given, right))
     if not isinstance(given, Real):
         return False
-    return given == right if isinstance(right, Integral) else math.isclose(given, right, rel_tol=0.01, abs_tol=1e-9)
+    if isinstance(right, Integral):
+        return given == right
+    rounded = float(f"{right:.2g}")
+    return any(math.isclose(given, near, rel_tol=off, abs_tol=1e-9) for near, off in ((right, 0.01), (rounded, 1e-9)))

@@ -27,7 +27,7 @@ from lib.storage.folders import ROOT
 SITE = folders.HOME / "runs" / "site"
 REPRODUCED = folders.HOME / "runs" / "quick"
 CHOSEN = {"05_train": "many_wordings-task-s0", "06_evaluate": "many_wordings-task-s0"}  # of several copies, the defaults'
-CHOSEN["08_sharpening_without_training"] = "base-many_wordings"
+PROFILE = re.compile(r'^ *"PROFILE = \\"(\w+)\\"', re.MULTILINE)  # as a notebook's file has it
 LONGEST = 600  # seconds that one notebook may take
 DOCUMENTS = ["CONTRIBUTING.md", "LOG.md", "docs/*.md"]
 LINK = re.compile(r"(?<!!)\[([^\]]*)\]\(([^)\s#]+)(#[^)\s]*)?\)")
@@ -45,9 +45,12 @@ def cells_of(notebook: NotebookNode) -> list[tuple[str, str]]:
 
 
 def reproduced(path: Path) -> Path | None:
-    """The copy that `make reproduce` executed, if it still says the same as the notebook at `path`, and its sliders have frames."""
+    """The copy that `make reproduce` executed, if it still says the same as the notebook at `path`, its sliders have frames, and it
+    shows the profile that the text is about, which is the notebook's own."""
     copy = REPRODUCED / CHOSEN.get(path.stem, "") / path.name
     if not copy.is_file() or cells_of(nbformat.read(copy, 4)) != cells_of(nbformat.read(path, 4)):
+        return None
+    if set(PROFILE.findall(path.read_text(encoding="utf-8"))) - {REPRODUCED.name}:
         return None
     text = copy.read_text(encoding="utf-8")
     return copy if "kit-frames" in text or "notebooks.explore(" not in text else None
@@ -147,6 +150,9 @@ def page(notebook: NotebookNode, *, executed: bool = True, solution: bool = Fals
     notebook.metadata.pop("widgets", None)  # of progress bars: a page has no kernel for them
     for cell in (cell for cell in notebook.cells if cell.cell_type == "code"):
         cell.outputs = [output for output in cell.outputs if WIDGET not in output.get("data", {})]
+    for cell in notebook.cells:
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            cell.source = cell.source.replace("# Parameters\n", "# What this page was made with\n", 1)
     for cell in notebook.cells if solution else []:
         fold(cell)
     if not executed:

@@ -1,6 +1,8 @@
 """Loading a policy: a base in 4 bits by Unsloth, with a fresh LoRA adapter, a trained one, or none."""
 
+import contextlib
 import importlib.util
+import io
 import logging
 import os
 import warnings
@@ -27,7 +29,7 @@ def import_unsloth() -> ModuleType:
     quiet()
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
-    with warnings.catch_warnings(action="ignore"):
+    with warnings.catch_warnings(action="ignore"), contextlib.redirect_stdout(io.StringIO()):
         import unsloth
     return unsloth
 

@@ -81,15 +81,35 @@ def test_a_solution_is_right_and_something_else_is_not(name, number, capsys):
     assert "write your answer" in said[0] and said[1].endswith("right.") and "not yet" in said[2] and str(right) not in said[2]
 
 
+@pytest.mark.parametrize(
+    ("right", "given", "accepted"),
+    [
+        (35.4, 35, True),
+        (35.4, 36, False),
+        (1.24, 1.2, True),
+        (1.24, 1.3, False),
+        (2.571, 2.6, True),
+        (2.571, 2.5, False),
+        (0, 0, True),
+    ],
+)
+def test_a_number_may_be_rounded_to_two_digits(right, given, accepted):
+    assert notebooks._same(given, right) is accepted
+
+
 def test_answers_may_be_rounded_and_exercises_must_be_there(tmp_path, monkeypatch, capsys):
     (tmp_path / "notebooks" / "solutions").mkdir(parents=True)
     cells = [{"source": ["answer = 82"], "metadata": {"tags": ["exercise-1"]}}]
     cells += [{"source": ["answer = [0.607, 'wrong']"], "metadata": {"tags": ["exercise-2"]}}, {"source": ["1"], "metadata": {}}]
     (tmp_path / "notebooks" / "solutions" / "mine.ipynb").write_text(json.dumps({"cells": cells}))
     monkeypatch.setattr(notebooks, "ROOT", tmp_path)
-    for number, answer in ((1, 82), (2, [0.61, " Wrong"]), (1, 82.5), (1, "82"), (2, [0.62, "wrong"]), (2, 0.607), (2, [0.607])):
+    wrong = ((1, 82.5), (2, [0.62, "wrong"]), (2, [0.6, "wrong"]), (2, 0.607), (2, [0.607]))
+    for number, answer in ((1, 82), (2, [0.61, " Wrong"]), *wrong):
         notebooks.check_answer("mine", number, answer)
     assert [line.endswith("right.") for line in capsys.readouterr().out.splitlines()] == [True] * 2 + [False] * 5
+    for number, said in ((1, "write a number, without quotes."), (2, "write a list of 2 answers.")):
+        notebooks.check_answer("mine", number, "82")
+        assert said in capsys.readouterr().out
     for name, number in (("mine", 3), ("other", 1)):
         with pytest.raises(UsageError, match=f"{name} has no exercise {number}"):
             notebooks.check_answer(name, number, 1)

@@ -69,6 +69,7 @@ def write(root: Path) -> None:
     shown = [
         new_output("display_data", {"text/plain": "a bar", site.WIDGET: VIEW}),
         new_output("display_data", {"text/html": TABLE}),
+        new_output("display_data", {"text/markdown": "| completion | $S_p$ |\n|---|---|\n| worked | $-6.54$ |"}),
     ]
     table = notebook("# A table", "From $p$ to [rewards](../docs/rewards.md).", new_code_cell("table", outputs=shown))
     changed = notebook("# Changed", new_code_cell("print(6 * 7)"))

@@ -93,15 +93,22 @@ def test_solutions_share_a_kernel_but_no_variables(tiny):
     assert "remembered" not in (tiny / "notebooks" / "solutions" / "changed.html").read_text()
 
 
-def test_frames_move_the_first_slider_alone(tiny):
+def test_each_slider_has_its_frames_with_the_others_at_their_start(tiny):
     page = (tiny / "notebooks" / "sliders.html").read_text()
-    titles = re.findall(r'class="kit-frame" title="alpha = ([^"]*)"( hidden)?', page)
-    values = [float(value) for value, _ in titles]
-    assert values == sorted(values) and (values[0], values[-1]) == (0.5, 4) and 12 <= len(values) <= 13
-    assert [value for value, hidden in titles if not hidden] == ["2"]
+    frames = re.findall(r'class="kit-frame" data-at="([^"]*)" title="alpha = ([^"]*), wordings = (\d)"( hidden)?', page)
+    alphas = [float(alpha) for at, alpha, _, _ in frames if "0:" in at]
+    assert alphas == sorted(alphas) and (alphas[0], alphas[-1]) == (0.5, 4) and 12 <= len(alphas) <= 13
+    wordings = {(at.split()[-1], alpha, number) for at, alpha, number, _ in frames if "1:" in at}
+    assert wordings == {(f"1:{index}", "2", str(index + 1)) for index in range(9)}
+    assert [frame[1:3] for frame in frames if not frame[-1]] == [("2", "3")] and len(frames) == len(alphas) + 8
     images = re.findall(r'<img alt="alpha = [^"]*" src="data:image/png;base64,([^"]*)"', page)
-    assert len(set(images)) == len(values) and sum(map(len, images)) < 200_000
-    assert page.count("<pre>alpha is") == len(values) and "wordings = 3: these move in JupyterLab" in page
+    assert len(set(images)) == len(frames) and sum(map(len, images)) < 300_000
+    assert page.count("<pre>alpha is") == len(frames) and "In JupyterLab they move together" in page
+
+
+def test_tables_that_a_cell_displays_as_markdown_are_tables(tiny):
+    page = (tiny / "notebooks" / "table.html").read_text()
+    assert "<td><p>worked</p></td>" in page and "|---" not in page
 
 
 def test_the_positions_of_a_dial():
@@ -142,6 +149,16 @@ def test_a_reproduced_copy_must_say_the_same_and_have_frames(tmp_path, monkeypat
     assert found == [False, True, False, True] and site.reproduced(tmp_path / "b.ipynb") is None
 
 
+@pytest.mark.parametrize(("own", "used"), [("quick", True), ("cpu", False)])
+def test_a_copy_of_another_profile_than_the_notebooks_own_is_not_shown(own, used, tmp_path, monkeypatch):
+    monkeypatch.setattr(site, "REPRODUCED", tmp_path / "quick")
+    (tmp_path / "quick").mkdir()
+    made = notebook("# Title", new_code_cell(f'PROFILE = "{own}"  # whose results are shown\nOTHER = 1'))
+    for folder in (tmp_path, tmp_path / "quick"):
+        (folder / "a.ipynb").write_text(nbformat.writes(made))
+    assert (site.reproduced(tmp_path / "a.ipynb") is not None) is used
+
+
 def test_parameters_that_papermill_put_in_do_not_count():
     mine = notebook("# Mine", new_code_cell("x = 1"))
     theirs = notebook("# Mine", new_code_cell("x = 1"), new_code_cell("x = 2", metadata={"tags": ["injected-parameters"]}))
@@ -158,11 +175,12 @@ def look(page, path: Path) -> None:
         assert page.locator("[data-mjx-error], mjx-merror").count() == 0, path
     for box in page.locator(".kit-frames").all():
         shown = box.locator(".kit-frame:visible")
-        before = shown.inner_html()
-        box.locator("input").focus()
-        page.keyboard.press("ArrowLeft" if box.locator("input").input_value() != "0" else "ArrowRight")
-        assert shown.count() == 1 and shown.inner_html() != before
-        assert box.locator("output").inner_text() == shown.get_attribute("title")
+        before, dials = shown.get_attribute("title"), box.locator("input")
+        for dial in dials.all():
+            dial.focus()
+            page.keyboard.press("ArrowLeft" if dial.input_value() != "0" else "ArrowRight")
+            assert shown.count() == 1 and shown.get_attribute("title") != before
+            assert ", ".join(box.locator("output").all_inner_texts()) == shown.get_attribute("title")
     assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"), f"{path} is too wide"
 
 
