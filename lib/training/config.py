@@ -33,7 +33,7 @@ class TrainConfig(Config):
     prompts_per_step: Count = 8
     completions_per_prompt: Annotated[int, Field(ge=2)] = 8  # the leave-one-out baseline needs at least 2
     micro_batch: Count = 64  # completions per forward and backward pass
-    learning_rate: Annotated[float, Field(gt=0)] = 3e-4
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-4
     warmup_steps: Annotated[int, Field(ge=0)] = 5
     lr_schedule: Literal["linear", "constant_with_warmup"] = "linear"  # linear: to 0 at the last step
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
