@@ -32,22 +32,22 @@ CLAIMS = (
         evidence.of_optima,
         evidence.optimum_decides,
         (f"data/results/{PROFILE}/optimum.csv", f"figures/{PROFILE}_own_optimum.png"),
-        "For these two bases nothing: the optimum is computed, not sampled. How many real bases are of which kind is open.",
+        "Nothing, for these two bases: the optimum is computed, not sampled. It is open how many real bases are of which kind.",
     ),
     Claim(
         "The gains of sharpening are limited, and those of a task reward are robust.",
         "the paper",
-        "holds on `many_wordings`; fails on `one_wording`, where sharpening that is trained for long ends where `task` does",
+        "holds on `many_wordings`; fails on `one_wording`, where `sharpen` is as accurate as `task` after longer training",
         evidence.of_gains,
         evidence.sharpening_catches_up_on_one,
         (*(f"data/results/{one}/differences.csv" for one in (PROFILE, LONGER)), f"figures/{LONGER}_final_accuracy.png"),
-        "More bases. These two were made so that the likeliest completions are mostly right in one, and mostly wrong in the other.",
+        "More bases. These two were made so that the likeliest completions are mostly right for one, mostly wrong for the other.",
     ),
     Claim(
         "Sharpening is unstable.",
         "the paper",
         "open, not tried on trained models yet",
-        lambda: "In exact flows it depends on what two runs share. Only sharpening in rounds separates them exponentially.",
+        lambda: "In exact computations it depends on what two runs share. Only sharpening in rounds separates them exponentially.",
         None,
         ("notebooks/02_instability.ipynb",),
         "Sharpening in rounds, each with the last policy as its reference, from several seeds.",
@@ -55,7 +55,7 @@ CLAIMS = (
     Claim(
         "Where sharpening loses against the task reward, training may have stopped too early.",
         "a sceptic",
-        "right on `one_wording`, where `sharpen` catches up; wrong on `many_wordings`, where it arrives below its base",
+        "right on `one_wording`: `sharpen` catches up; wrong on `many_wordings`: it arrives at its optimum, below the base",
         evidence.of_arrival,
         evidence.arrival_differs,
         (*(f"data/results/{one}/optimum.csv" for one in (PROFILE, LONGER)), f"figures/{LONGER}_own_optimum.png"),
@@ -64,7 +64,8 @@ CLAIMS = (
     Claim(
         "RL with a task reward teaches these bases something that they could not do.",
         "a sceptic",
-        "mostly fails on sums of four digits: the bases could do it, and RL makes them show their work; five points are left",
+        "mostly fails on sums of up to four digits: the bases can do them if they show their work, and RL makes them show it; "
+        "five points are left",
         evidence.of_elicitation,
         lambda: all(map(evidence.is_elicited, BASES)) and evidence.controlled(),
         (f"data/results/{PROFILE}/elicitation.csv", f"figures/{PROFILE}_elicitation.png"),
@@ -77,13 +78,13 @@ CLAIMS = (
         evidence.of_control,
         lambda: set(evidence.table("control", "rates").query("allowed")["learning_rate"]) == {1e-4},
         ("data/results/rates/control.csv",),
-        "Training without any signal that moves nothing at 3e-4, with another optimiser for instance.",
+        "Training without any signal that changes nothing at 3e-4, for instance with another optimiser.",
     ),
     Claim(
         "An audit can tell how much of what RL did was sharpening.",
         "the kit",
-        "holds in worlds whose answer is known; of trained runs it tells `sharpen` from `task` on `many_wordings`, and finds them "
-        "alike on `one_wording`, where they end with the same accuracy and distance from the base",
+        "holds on constructed models whose answer is known; on trained runs it tells `sharpen` from `task` on `many_wordings`, but "
+        "not on `one_wording`, where both end with the same accuracy and distance from the base",
         evidence.of_audits,
         lambda: [evidence.tells_apart(model, LONGER) for model in BASES] == [False, True],
         (*(f"data/results/{one}/audit.csv" for one in (PROFILE, LONGER)), f"figures/{LONGER}_audit.png"),
@@ -92,11 +93,11 @@ CLAIMS = (
     Claim(
         "Samples of the base say in advance what sharpening will do.",
         "the kit",
-        "holds for the direction; for the size only of runs that arrive at their optimum",
+        "holds for the direction; holds for the size only if runs arrive at their optimum",
         evidence.of_forecasts,
         evidence.forecasts_hold_where_runs_arrive,
         tuple(f"data/results/{one}/forecast_check_{model}.csv" for one in (PROFILE, LONGER) for model in BASES),
-        "A base for which the forecast has an interval and training goes the other way, or arrives outside it.",
+        "A forecast whose run goes the other way, or arrives outside the interval.",
     ),
 )
 

@@ -116,7 +116,7 @@ def of_arrival() -> str:
         ways = []
         for (model, label), rows in table("optimum", profile).groupby(["model", "label"], sort=False):
             ways.append(f"`{model}`, {label}: {rows['way'].min():.0%} to {rows['way'].max():.0%}")
-        parts.append(f"profile `{profile}`: {'; '.join(ways)}")
+        parts.append(f"Profile `{profile}`: {'; '.join(ways)}")
     columns = ["kl", "share_sharpening", "share_selection", "share_length"]
     audits = table("audit", LONGER).query("model == 'one_wording'").groupby("objective")[columns].mean()
     said = []
@@ -125,7 +125,7 @@ def of_arrival() -> str:
         said.append(f"`{name}` {kl:.2f} nats, {shares[0]:.0%} sharpening, {shares[1]:.0%} selection, {shares[2]:.0%} length")
     run, direct = optimum("one_wording", "sharpen", LONGER), accuracy("one_wording", "sharpen", LONGER).direct_share
     return (
-        f"The way to its own optimum that the three runs of each have gone, {'; '.join(parts)}. On `one_wording` `sharpen` stops "
+        f"How much of the way to their own optimum the three runs have gone. {'. '.join(parts)}. On `one_wording`, `sharpen` stops "
         f"short of its optimum, and is right more often: {run.accuracy_reached:.1%} against {run.accuracy_optimum:.1%}. It "
         f"shows its work on all problems ({direct:.1%} of its answers are direct), also where the direct answer is likelier. The "
         f"audit finds no difference to `task`: {'; '.join(said)}."
@@ -151,7 +151,7 @@ def of_elicitation() -> str:
         greedy += [accuracy(model, "task").accuracy_greedy]
         decoded = f"with greedy decoding the three are right on {', '.join(f'{one:.1%}' for one in greedy)} of the problems"
         said.append(f"`{model}` is right in {base.accuracy:.1%} of its samples, {ways}, {after}; {decoded}")
-    return f"A base shows its work if its first token may not be the box, and nothing is trained. {'. '.join(said)}."
+    return f"If its first token may not be the box, a base shows its work, without any training. {'. '.join(said)}."
 
 
 def is_elicited(model: str) -> bool:
@@ -173,8 +173,8 @@ def of_audits() -> str:
     for profile in (PROFILE, LONGER):
         names = [(m, o) for m in BASES for o in ("sharpen", "task", "random")]
         said = [f"`{model}`, `{objective}`: {sharpening(model, objective, profile)}" for model, objective in names]
-        parts.append(f"profile `{profile}`: {'; '.join(said)}")
-    return f"Of KL(π‖p), mean over seeds, {'. '.join(parts)}."
+        parts.append(f"Profile `{profile}`: {'; '.join(said)}")
+    return f"Shares of $\\mathrm{{KL}}(\\pi\\Vert p)$, mean over seeds. {'. '.join(parts)}."
 
 
 def tells_apart(model: str, profile: str) -> bool:
@@ -191,12 +191,13 @@ def of_forecasts() -> str:
         for model, rows in forecasts(profile).groupby("model", sort=False):
             one = rows.iloc[0]
             ends = f"{rows['trained'].min():.1%} to {rows['trained'].max():.1%}"
-            said.append(f"on `{model}` {one.forecast:.1%} ({one.low:.1%} to {one.high:.1%}), and three seeds ended at {ends}")
-        parts.append(f"profile `{profile}`: {'; '.join(said)}")
+            said.append(f"on `{model}` {one.forecast:.1%} ({one.low:.1%} to {one.high:.1%}), and the three seeds ended at {ends}")
+        parts.append(f"Profile `{profile}`: {'; '.join(said)}")
     left = forecasts(LONGER).groupby("model")["kl_left"].mean()
     return (
-        f"For `tempered` at α = 4 the forecast was, {'. '.join(parts)}. What was left of KL(π‖p^α) at the end of the longer runs "
-        f"is {left['many_wordings']:.2f} nats on `many_wordings` and {left['one_wording']:.2f} on `one_wording`."
+        f"The forecast of `tempered` at $\\alpha = 4$. {'. '.join(parts)}. At the end of the longer runs, "
+        f"$\\mathrm{{KL}}(\\pi\\Vert p^\\alpha)$ was {left['many_wordings']:.2f} nats on `many_wordings` and "
+        f"{left['one_wording']:.2f} on `one_wording`."
     )
 
 
