@@ -165,7 +165,7 @@ def verdict(points: Sequence[Point]) -> str:
     above = sorted((p for p in points if p.alpha > 1), key=lambda p: p.alpha)
     change = {p.alpha: p.change for p in itertools.takewhile(lambda p: not p.refusal, above) if p.change}
     if not change:
-        return "No forecast: the samples carry none for any α above 1; draw more samples per problem."
+        return "No forecast: these samples are too few for any α above 1; draw more per problem."
 
     def in_points(alpha: float) -> str:
         value, low, high = (100 * part for part in change[alpha])

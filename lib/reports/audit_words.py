@@ -25,14 +25,16 @@ def whole(table: pd.DataFrame, found: Audit) -> str:
 
 
 def verdict(found: Audit) -> str:
-    """One sentence: the shares, the largest first."""
+    """One sentence: the shares, the largest first, and then what is left."""
     told = {name: share.mean for name, share in found.shares.items() if share}
     if not told:
         return "What RL did cannot be divided from these samples: the reasons are below."
-    first = next(iter(found.shares))
-    called = {"rest": "the rest, which none of these explains", first: "flattening" if found.flattened else first}
+    first, rest = next(iter(found.shares)), told.pop("rest", None)
+    called = {first: "flattening" if found.flattened else first}
     ordered = sorted(told, key=lambda name: -told[name])
-    return f"What RL did: {', '.join(f'{called.get(name, name)} {told[name]:.0%}'.replace('-0%', '0%') for name in ordered)}."
+    parts = [f"{called.get(name, name)} {told[name]:.0%}" for name in ordered]
+    parts += [] if rest is None else [f"and {rest:.0%} is explained by none of these"]
+    return f"What RL did: {', '.join(parts)}.".replace("-0%", "0%")
 
 
 def described(found: Audit) -> str:

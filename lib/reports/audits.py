@@ -2,9 +2,7 @@
 
 The mathematics is `lib.audit`, an audit in words is `lib.reports.audit_words`; samples come from `lib.evaluation.pairs`."""
 
-import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable
 
 import pandas as pd
 
@@ -78,21 +76,26 @@ def over_seeds(audits: pd.DataFrame) -> pd.DataFrame:
     return found.assign(name=found["model"] + ", " + found["label"])
 
 
+def first_here(candidates: Iterable[Profile], objective: str = "task") -> tuple[Profile, str] | None:
+    """The first profile of several that has a trained run of an objective on this machine, and that run."""
+    runs = ((profile, run) for profile in candidates for run, row in profile.rows.items() if row["objective"] == objective)
+    return next(((profile, run) for profile, run in runs if train.finished(folders.run_folder(profile.name, run))), None)
+
+
 def of_models(base: str, trained: str, config: EvalConfig, load_in_4bit: bool = True) -> tuple[pd.DataFrame, Audit]:
     """(samples of two models, their audit)."""
     table, greedy = pairs.samples(pairs.of_models(base, trained, config, load_in_4bit), config)
     return table, decomposition.audit(table, greedy=greedy)
 
 
-def table(audits: pd.DataFrame) -> pd.DataFrame:
-    """The audits of a profile as they are read: a row per run, numbers with their intervals."""
-
-    def cell(row: Mapping[str, Any], name: str, percent: bool) -> str:
-        value = [float(row.get(f"{name}{end}", math.nan)) for end in ("", "_low", "_high")]
-        return "–" if math.isnan(value[0]) else (audit_words.percent if percent else audit_words.shown)(Interval(*value))
-
-    shares = [c for c in audits if c.startswith("share_") and not c.endswith(("_low", "_high", "_last", "_mean"))]
-    columns = ["kl", "alpha_star", "lambda_star", "gamma_star", *shares]
-    columns += [c for c in audits if c.startswith("accuracy_") and not c.endswith(("_low", "_high"))]
-    rows = [{c: cell(row, c, c.startswith(("share", "accuracy"))) for c in columns} for row in audits.to_dict("records")]
-    return pd.DataFrame(rows, index=list(audits["name"]))
+def fits(audits: pd.DataFrame) -> pd.DataFrame:
+    """What was fitted to the runs of a profile, a row per model and label: KL(π‖p) in nats, the mean over seeds, and α*, λ* and γ*,
+    the mean, where there are several seeds with the lowest and the highest; a dash where every seed is refused."""
+    groups = audits.groupby(["model", "label"], sort=False)
+    found = {"KL": groups["kl"].mean().map("{:.2f}".format)}
+    for column, name in audit_words.PARAMETERS.items():
+        ends = groups[column].agg(["mean", "min", "max"]).itertuples(index=False)
+        known = [None if pd.isna(mean) else Interval(mean, low, high) for mean, low, high in ends]
+        told = [f"{one.mean:.2f}" if one and one.low == one.high else audit_words.shown(one) for one in known]
+        found[name] = pd.Series(told, index=found["KL"].index)
+    return pd.DataFrame(found).reset_index()

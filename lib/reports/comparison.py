@@ -98,7 +98,7 @@ def pass_gains(ax: Axes, model: str, summary: pd.DataFrame) -> Axes:
         left[key] = gains[:, -1].mean()
     ax.axhline(0, color="black", linewidth=0.8)
     told = ", ".join(f"{name} {gain:+.0f}".replace("-", "−") for name, gain in named(left).items())
-    ax.set_title(f"{model}: at k = {ks[-1]} the base solves {start[-1]:.0f}%;\ngained there: {told} points")
+    ax.set_title(f"{model}: at k = {ks[-1]} the base solves {start[-1]:.1f}%;\ngained there: {told} points")
     ax.set_xscale("log", base=2)
     ax.set_xticks(ks, [str(k) for k in ks])
     ax.set(xlabel="k (samples per problem)", ylabel="pass@k less that of the base (points)")

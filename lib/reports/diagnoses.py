@@ -51,7 +51,7 @@ def arrows(ax: Axes, rows: pd.DataFrame) -> Axes:
             )
         for value, marker, face in ((base, "x", "black"), (sharpened, "o", "white"), (trained, "s", "black")):
             ax.plot(value, place, marker=marker, color="black", markerfacecolor=face, linestyle="none", markersize=7)
-    for marker, face, label in (("x", "black", "base"), ("o", "white", "sharpened to p^α*"), ("s", "black", "trained")):
+    for marker, face, label in (("x", "black", "base"), ("o", "white", "sharpened to $p^{α^*}$"), ("s", "black", "trained")):
         ax.plot([], [], marker=marker, color="black", markerfacecolor=face, linestyle="none", label=label)
     ax.set_yticks(range(len(rows)), [""] * len(rows))
     ax.set(xlabel="accuracy on test problems (%)", xlim=(-2, 102), ylim=(len(rows) - 0.5, -0.5))
@@ -76,7 +76,7 @@ def audited(audits: pd.DataFrame) -> Figure:
 
 def approach(ax: Axes, steps: pd.DataFrame, optima: pd.DataFrame) -> Axes:
     """S_p of training samples by step of `sharpen`, and of `task` for comparison, thin: a line per model, the mean of its runs; the
-    optimum of each model dashed. `optima` is `optimum.csv`."""
+    optimum of each model dashed, named to the right of the last step. `optima` is `optimum.csv`."""
     reached: list[str] = []
     for rank, (model, best) in enumerate(optima[optima["objective"] == "sharpen"].groupby("model", sort=False)):
         for objective, width in (("sharpen", 1.8), ("task", 0.8)):
@@ -85,15 +85,20 @@ def approach(ax: Axes, steps: pd.DataFrame, optima: pd.DataFrame) -> Axes:
             if len(mean):
                 ax.plot(mean.index, figures.smooth(mean), label=f"{model}, {objective}", **look)
         ax.axhline(best["optimum"].mean(), color=figures.style("sharpen", rank)["color"], linestyle="--", linewidth=1)
+        at: dict[str, Any] = {"xycoords": ax.get_yaxis_transform(), "textcoords": "offset points", "va": "bottom", "ha": "right"}
+        ax.annotate(f"optimum, {model}", (1, best["optimum"].mean()), (0, 1), fontsize=7, **at)
         reached.append(f"{model} {best['reached'].mean():.2f} of {best['optimum'].mean():.2f}")
+    last = max(1, int(steps["step"].max()))
+    ax.set_xlim(-0.05 * last, 1.6 * last)
+    ax.set_xticks([tick for tick in ax.get_xticks() if 0 <= tick <= last])
     ax.set_title(f"sharpen reaches, in nats on test problems:\n{', '.join(reached)}" if reached else "no run of sharpen")
-    ax.set(xlabel="training step (updates; running mean of 5)", ylabel="S_p (nats per completion)")
+    ax.set(xlabel="training step (updates; running mean of 5)", ylabel="$S_p$ (nats per completion)")
     return ax
 
 
 def ways(ax: Axes, rows: pd.DataFrame) -> Axes:
     """How much of the way to its optimum each run has gone, as far as it is known, with its 95% interval over questions; a line of
-    the axes per model and label, its seeds close together. The title names the least."""
+    the axes per model and label, its seeds close together. The title names the run that has gone the least."""
     rows = rows.dropna(subset="way")
     names = rows["model"] + ", " + rows["label"]
     places = {name: place for place, name in enumerate(dict.fromkeys(names))}
@@ -107,8 +112,10 @@ def ways(ax: Axes, rows: pd.DataFrame) -> Axes:
     ax.set_yticks(range(len(places)), list(places))
     ax.invert_yaxis()
     least = rows.loc[rows["way"].idxmin()]
-    arrived = f"{(rows['way'] >= ARRIVED).sum()} of {len(rows)} runs have {100 * ARRIVED:.0f}% of the way behind them;"
-    ax.set_title(f"{arrived}\nthe least, {100 * least['way']:.0f}%, has {least['model']}, {least['label']}")
+    arrived = (rows["way"] >= ARRIVED).sum()
+    gone = f"{arrived} of {len(rows)} runs have" if arrived else "No run has"
+    gone += f" gone {100 * ARRIVED:.0f}% of the way or more;"
+    ax.set_title(f"{gone}\nthe shortest: {100 * least['way']:.0f}%, {least['model']}, {least['label']}")
     ends = min(0.0, 100 * rows["way_low"].min()) - 2, max(102.0, 100 * rows["way_high"].max()) + 2
     ax.set(xlabel="way from the base to the optimum (%)", xlim=ends)
     return ax

@@ -93,6 +93,19 @@ def load(profile: str) -> pd.DataFrame:
     return results.read_table(profile, "elicitation", "rows of elicitation")
 
 
+def shown(table: pd.DataFrame) -> pd.DataFrame:
+    """The table as it is read: KL in nats, accuracy in percent, the difference from the worked base in points, a dash for what is
+    not known; with the data set only where there are several."""
+    numbers = {
+        "kl": table["kl"].map(lambda kl: "–" if np.isnan(kl) else f"{kl:.2f}"),
+        "solved": table["solved"].map("{:.4g}".format),
+    }
+    numbers |= {"accuracy": (100 * table["accuracy"]).map("{:.1f}".format)}
+    numbers |= {"minus_worked": (100 * table["minus_worked"]).map("{:+.1f}".format)}
+    columns = ["model", "data_set", "label", "kl", "accuracy", "solved", "minus_worked"]
+    return results.without_constants(table.assign(**numbers)[columns], ["data_set"])
+
+
 def beside_worked(ax: Axes, rows: pd.DataFrame) -> Axes:
     """What each label of one model and data set has beyond the base that is made to show its work, in points of accuracy with 95%
     intervals: 0 is that base."""

@@ -61,7 +61,7 @@ def load(profile: str) -> pd.DataFrame:
 
 def by_the_law(ax: Axes, wordings: Sequence[int] = (1, 2, 4), shares: Sequence[float] = SHARES) -> Axes:
     """The change of accuracy (points) from α = 1 to `ALPHA` under the exact law of the corpus, over the share of direct answers: a
-    line per number of wordings. The title gives, for one wording, the share at which sharpening stops to help."""
+    line per number of wordings. The title gives, for one wording, the share at which sharpening so far stops to help."""
     for rank, many in enumerate(wordings):
         change = [100 * (by_law(share, many, ALPHA) - by_law(share, many, 1)) for share in shares]
         look = figures.plain(rank) | {"marker": None}
@@ -69,7 +69,7 @@ def by_the_law(ax: Axes, wordings: Sequence[int] = (1, 2, 4), shares: Sequence[f
         if many == 1 and change[0] > 0 > change[-1]:
             last = int(np.argmax(np.array(change) < 0))  # the first share at which it hurts
             zero = np.interp(0, change[last - 1 : last + 1][::-1], shares[last - 1 : last + 1][::-1])
-            ax.set_title(f"by the law, sharpening helps one wording\nup to {100 * zero:.0f}% direct answers")
+            ax.set_title(f"by the law, sharpening to α = {ALPHA:g} helps one wording\nup to {100 * zero:.0f}% direct answers")
     ax.axhline(0, color="black", linewidth=0.8)
     ax.set(xlabel="share of direct answers in the corpus", ylabel="change of accuracy by sharpening (points)")
     return ax

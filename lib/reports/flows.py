@@ -1,5 +1,6 @@
 """Figures of what happens on the way (notebooks 02 and 14): flows, distances of neighbours, sampled runs, noise."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -99,11 +100,11 @@ def by_length(ax: Axes, sizes: ArrayLike, values: Mapping[str, ArrayLike], what:
 def landing(ax: Axes, table: pd.DataFrame) -> Axes:
     """How far each objective is from its optimum, in percent of the probability that would have to move: at the start, after exact
     gradients, and after sampled steps. `table` has these three columns, `start`, `exact` and `sampled`, from 0 to 1, and a row per
-    objective. The title has the farthest of the sampled ones, `random` aside, and `random`."""
+    objective. The title has the farthest of the sampled ones, `random` aside, rounded up, and `random`."""
     places = np.arange(len(table))
     for column, marker, face, size in (("start", "x", "black", 6), ("exact", "o", "white", 8), ("sampled", "s", "#777777", 5)):
         ax.plot(100 * table[column], places, marker, label=column, color="black", markerfacecolor=face, markersize=size)
-    farthest = 100 * table["sampled"].drop("random").max()
+    farthest = math.ceil(1000 * table["sampled"].drop("random").max() - 1e-9) / 10
     control = 100 * table.loc["random", "sampled"]
     ax.set_title(f"Sampled, every objective is within {farthest:.1f}% of its optimum;\nrandom has moved {control:.0f}% away")
     ax.set_yticks(places, list(table.index))

@@ -98,7 +98,7 @@ def over_alpha(ax: Axes, name: str, table: pd.DataFrame, trained: pd.DataFrame) 
 
 def by_group(ax: Axes, name: str, groups: pd.DataFrame) -> Axes:
     """Trained against forecast accuracy of five groups of questions (`grouped`), a line per α, with the 95% intervals of both over
-    the questions of a group. The title names the group that is farthest from its forecast."""
+    the questions of a group. The group that is farthest from its forecast is marked, and the title names it."""
     for rank, (alpha, rows) in enumerate(groups.groupby("alpha")):
         across, up = ([100 * np.abs(rows[f"{of}{end}"] - rows[of]) for end in ("_low", "_high")] for of in ("forecast", "trained"))
         look = figures.plain(rank) | {"capsize": 2, "elinewidth": 0.8}
@@ -106,6 +106,9 @@ def by_group(ax: Axes, name: str, groups: pd.DataFrame) -> Axes:
         ax.errorbar(100 * rows["forecast"], 100 * rows["trained"], up, across, label=f"α = {alpha:g}{seeds}", **look)
     ax.plot([0, 100], [0, 100], color="black", linewidth=0.8, linestyle=":", label="as forecast")
     far = groups.loc[(groups["trained"] - groups["forecast"]).abs().idxmax()]
+    place, arrow = (100 * far["forecast"], 100 * far["trained"]), {"arrowstyle": "-", "linewidth": 0.6}
+    mark: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "fontsize": 8, "arrowprops": arrow}
+    ax.annotate(f"group {far['group']:.0f}", place, (-16, -30) if far["trained"] > 0.5 else (14, 34), **mark)
     where = f"group {far['group']:.0f} at α = {far['alpha']:g} is farthest from its forecast:"
     ax.set_title(f"{name}: {where}\nforecast {100 * far['forecast']:.0f}%, trained {100 * far['trained']:.0f}%")
     ax.set(xlabel="forecast under $p^α$ (%)", ylabel="trained (%)", xlim=(-3, 106), ylim=(-3, 106))
@@ -114,8 +117,8 @@ def by_group(ax: Axes, name: str, groups: pd.DataFrame) -> Axes:
 
 
 def by_tokens(ax: Axes, name: str, methods: pd.DataFrame, trained: pd.DataFrame, forecast: float | None = None) -> Axes:
-    """Accuracy with its 95% interval over the tokens spent, a line per method (`baselines.as_table`), a black mark for each
-    label of the trained runs, the mean over its seeds, and the `forecast` accuracy of p^α dashed, all on the same problems."""
+    """Accuracy with its 95% interval over the tokens spent, a line per method (`baselines.as_table`), a black outline for
+    each label of the trained runs, the mean over its seeds, and the `forecast` accuracy of p^α dashed, all on the same problems."""
     for rank, (method, rows) in enumerate(methods.groupby("method", sort=False)):
         reach = 100 * np.abs(rows[["low", "high"]].to_numpy().T - rows["accuracy"].to_numpy())
         look = figures.plain(rank) | {"elinewidth": 0.7, "capsize": 2}
@@ -133,5 +136,5 @@ def by_tokens(ax: Axes, name: str, methods: pd.DataFrame, trained: pd.DataFrame,
     told = [f"{100 * best[one]:.0f}% {how}" for one, how in SAID.items() if one in best]
     ax.set_title(f"{name}: {told[0]}, {told[1]},\n{', '.join(told[2:])}")
     ax.set(xscale="log", xlabel="tokens per problem (log scale)", ylabel="accuracy (%)", ylim=(0, 102))
-    ax.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
+    ax.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5), markerscale=0.6)
     return ax

@@ -204,6 +204,11 @@ def largest_k(summary: pd.DataFrame) -> int:
     return statistics.powers_of_two(int(summary["samples"].max()))[-1]
 
 
+def without_constants(table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """A table without those of the columns `names` that say the same in every row."""
+    return table.drop(columns=[name for name in names if name in table and table[name].nunique(dropna=False) == 1])
+
+
 def lines(steps: pd.DataFrame, model: str) -> dict[tuple[str, str], pd.DataFrame]:
     """The rows of `steps` of one model, by (objective, label), in the order of the profile."""
     return dict(list(steps[steps["model"] == model].groupby(["objective", "label"], sort=False)))

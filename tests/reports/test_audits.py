@@ -1,11 +1,15 @@
 """The audits of a profile as a table and a figure: they say what is in `audit.csv`, refusals included."""
 
+from types import SimpleNamespace
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 
-from lib.reports import audits, diagnoses, results
+from lib import profiles
+from lib.evaluation.statistics import Interval
+from lib.reports import audit_words, audits, diagnoses, results
 from lib.storage import files, folders
 from lib.storage.errors import UsageError
 
@@ -34,6 +38,7 @@ def audited(tmp_path, monkeypatch):
         told | nothing | accuracy | {"objective": "random", "accuracy_sharpened": None, "refusal": "sharpening: too few"},
     ]
     table = pd.DataFrame(rows)
+    table["alpha_star"], table["lambda_star"], table["gamma_star"] = [3.0, 0.5, None], [1.0, 2.0, 0.25], 0.125
     for name in [c for c in table if c.startswith(("share", "accuracy", "kl"))]:
         table[f"{name}_low"], table[f"{name}_high"] = table[name] - 0.01, table[name] + 0.01
     with files.atomic(results.folders.results_folder("mine") / "audit.csv") as path:
@@ -41,13 +46,29 @@ def audited(tmp_path, monkeypatch):
     return audits.load("mine")
 
 
-def test_what_is_refused_is_a_dash_and_the_rest_has_intervals(audited):
-    shown = audits.table(audited)
-    assert list(shown.index) == ["m, tempered α=4", "m, task", "m, random"]
-    assert (
-        shown.loc["m, tempered α=4", "share_sharpening"] == "70% (69% to 71%)" and shown.loc["m, task", "share_sharpening"] == "–"
-    )
-    assert (shown.loc["m, random", [c for c in shown if c.startswith("share")]] == "–").all()
+def test_fits_are_means_with_the_ends_over_seeds_and_a_dash_where_all_is_refused(audited):
+    second = audited.assign(seed=1, alpha_star=audited["alpha_star"] + 1, kl=0.75)
+    rows = pd.concat([audited, second[second["objective"] != "task"]])
+    found = audits.fits(rows).set_index("label")
+    assert found.loc["tempered α=4"].tolist() == ["m", "0.62", "3.50 (3.00 to 4.00)", "1.00", "0.12"]
+    assert found["α*"].tolist() == ["3.50 (3.00 to 4.00)", "0.50", "–"] and found["λ*"].tolist() == ["1.00", "2.00", "0.25"]
+
+
+def test_the_first_run_here_is_looked_for_in_one_profile_after_the_other(tmp_path, monkeypatch):
+    both = [profiles.load(name) for name in ("cpu", "quick")]
+    trained = {"one_wording-sharpen-r0.0001-s0", "many_wordings-task-s0"}
+    monkeypatch.setattr(audits.train, "finished", lambda folder: folder.name in trained)
+    assert audits.first_here(both) == (both[1], "many_wordings-task-s0")
+    assert audits.first_here(both[:1], "sharpen") == (both[0], "one_wording-sharpen-r0.0001-s0")
+    assert audits.first_here(both[:1]) is None
+
+
+def test_the_verdict_says_what_is_left_last():
+    """It once said "the rest, which none of these explains 60%"."""
+    shares = {name: Interval(value, 0, 1) for name, value in (("rest", 0.6), ("sharpening", 0.1), ("length", 0.3))}
+    shares = {name: shares[name] for name in ("sharpening", "length", "rest")}
+    found = SimpleNamespace(shares=shares, flattened=False)
+    assert audit_words.verdict(found) == "What RL did: length 30%, sharpening 10%, and 60% is explained by none of these."
 
 
 def test_bars_are_as_long_as_shares_and_negative_ones_go_left(audited):

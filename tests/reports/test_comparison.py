@@ -52,7 +52,7 @@ def test_gains_are_over_the_base_and_seeds_are_dots(summary):
     np.testing.assert_allclose(found["sharpen α=1"].get_ydata(), [10, -20])
     dots = [line for line in ax.get_lines() if line.get_marker() == "." and len(line.get_ydata()) == 4]
     np.testing.assert_allclose(dots[0].get_ydata(), [30, 0, 40, 0], atol=1e-9)
-    assert ax.get_title(loc="left") == "m: at k = 2 the base solves 90%;\ngained there: task +0, sharpen −20 points"
+    assert ax.get_title(loc="left") == "m: at k = 2 the base solves 90.0%;\ngained there: task +0, sharpen −20 points"
     plt.close("all")
 
 

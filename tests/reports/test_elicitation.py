@@ -34,6 +34,13 @@ def test_each_is_compared_with_the_base_that_works_question_by_question(rows):
     assert (rows["minus_worked_low"] <= rows["minus_worked"]).all()
 
 
+def test_what_is_read_has_units_and_no_constant_data_set(rows):
+    found = elicitation.shown(rows.assign(model="m", data_set="d"))
+    assert list(found) == ["model", "label", "kl", "accuracy", "solved", "minus_worked"]
+    assert found.iloc[-1].tolist() == ["m", "task", "2.00", "66.7", "2.5", "+16.7"] and found["kl"].iloc[2] == "–"
+    assert "data_set" in elicitation.shown(rows.assign(model="m", data_set=["d", "e", "d", "e"]))
+
+
 def test_the_figure_says_what_is_left_of_task(rows):
     _, ax = plt.subplots()
     elicitation.beside_worked(ax, rows.assign(model="m", data_set="d"))

@@ -40,5 +40,5 @@ def test_the_law_alone_says_up_to_where_sharpening_helps():
     change = [100 * (family.by_law(share, 1, family.ALPHA) - family.by_law(share, 1, 1)) for share in (0.5, 0.7)]
     assert lines["law, α = 8, 1 wording(s)"] == pytest.approx(change) and change[1] < 0 < change[0]
     zero = 0.5 + 0.2 * change[0] / (change[0] - change[1])
-    assert ax.get_title(loc="left") == f"by the law, sharpening helps one wording\nup to {100 * zero:.0f}% direct answers"
+    assert ax.get_title(loc="left") == f"by the law, sharpening to α = 8 helps one wording\nup to {100 * zero:.0f}% direct answers"
     plt.close("all")

@@ -55,6 +55,7 @@ def test_the_groups_figure_names_the_farthest_group_and_has_error_bars():
     np.testing.assert_allclose(across.get_segments()[0], [[5, 40], [20, 40]])
     np.testing.assert_allclose(up.get_segments()[0], [[10, 30], [10, 50]])
     assert bars.get_label() == "α = 4, mean of 3 seeds"
+    assert [(text.get_text(), text.xy) for text in ax.texts] == [("group 1", (10, 40))]
     plt.close("all")
 
 

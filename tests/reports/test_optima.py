@@ -51,7 +51,11 @@ def test_ways_are_drawn_in_percent_with_the_seeds_side_by_side(table):
     diagnoses.ways(ax, table)
     assert [text.get_text() for text in ax.get_yticklabels()] == ["a, sharpen α=1", "b, tempered α=4"]
     assert [c.lines[0].get_xdata().tolist() for c in ax.containers] == [pytest.approx([50, 97]), pytest.approx([80])]
-    assert ax.get_title(loc="left").startswith("1 of 3 runs") and "50%, has a, sharpen" in ax.get_title(loc="left")
+    title = ax.get_title(loc="left")
+    assert title == "1 of 3 runs have gone 95% of the way or more;\nthe shortest: 50%, a, sharpen α=1"
+    ax.clear()
+    diagnoses.ways(ax, table[table["way"] < 0.9])
+    assert ax.get_title(loc="left").startswith("No run has gone 95% of the way or more;")
     plt.close("all")
 
 
@@ -61,5 +65,6 @@ def test_the_approach_shows_sharpen_task_and_the_optimum(table):
     diagnoses.approach(ax, steps.assign(reference_logprob=[-5.0, -3.0, -5.0, -4.0]), table)
     lines = {line.get_label(): list(line.get_ydata()) for line in ax.get_lines()}
     assert lines["a, sharpen"] == [-4.0, -4.0] and lines["a, task"] == [-4.5, -4.5]  # the mean of both steps
+    assert [text.get_text() for text in ax.texts] == ["optimum, a"] and ax.texts[0].xy[1] == -1
     assert [-1.0, -1.0] in lines.values() and ax.get_title(loc="left").endswith("a -1.50 of -1.00")
     plt.close("all")

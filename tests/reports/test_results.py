@@ -213,6 +213,11 @@ def test_a_half_finished_profile_writes_nothing(tmp_path, monkeypatch, capsys):
     assert not (tmp_path / "data").exists()
 
 
+def test_of_named_columns_those_that_say_the_same_in_every_row_are_left_out():
+    rows = pd.DataFrame({"a": [1, 1], "b": ["x", "y"], "c": [np.nan, np.nan], "d": [2, 2]})
+    assert list(results.without_constants(rows, ["a", "b", "c", "e"])) == ["b", "d"]
+
+
 def test_lines_show_the_data(table):
     ax = figures.by_step(plt.figure().subplots(), results.lines(table[1], "b"), "task_accuracy", 100)
     by_label = {line.get_label(): line for line in ax.get_lines()}
