@@ -159,7 +159,7 @@ def of_rounds() -> str:
             said.append(f"`{model}`, `{objective}`: {ways} nats, × {factor:.1f}, {ends:.1%} right after the third round")
     moved = "; ".join(f"{100 * control.loc[model, 'moved'].iloc[-1]:+.1f} points on `{model}`" for model in BASES)
     return (
-        "Three rounds of 140 steps, three seeds each; a round starts from the last policy, which is its reference, and `tempered` has "
+        "Three rounds of 140 steps, three seeds each. A round starts from the last policy, its reference, and `tempered` has "
         f"$\\alpha = 2$. KL between seeds after each round, and by how much their log-odds grew from the first to the third: "
         f"{'; '.join(said)}. If each round only doubled log-odds, that would be × 4. No round arrives at its $p^2$: by the "
         f"audit all three together are a sharpening by {stars.min():.1f} to {stars.max():.1f}, and not by 8. The control "
