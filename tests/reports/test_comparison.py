@@ -60,6 +60,12 @@ def test_the_final_title_has_the_base_and_means_over_seeds(summary):
     assert comparison.final_title("m", summary) == "m: base 50.0%,\nafter task 85.0%, sharpen 60.0%"
 
 
+def test_the_final_title_of_rounds_has_the_first_and_the_last():
+    labels = ["base", "task", "task round 2", "task round 3"]
+    rows = {"model": "m", "objective": ["base", *["task"] * 3], "label": labels, "accuracy_sampled": [0.5, 0.7, 0.8, 0.9]}
+    assert comparison.final_title("m", pd.DataFrame(rows)) == "m: base 50.0%,\nafter task 70.0%, …, round 3 90.0%"
+
+
 def test_a_title_names_labels_where_an_objective_has_several_and_others_where_none_is_known():
     rates = {("task", "task at 0.1"): 1.0, ("task", "task at 0.2"): 2.0, ("random", "random"): 3.0, ("tilted", "t"): 4.0}
     assert comparison.named(rates) == {"task at 0.1": 1.0, "task at 0.2": 2.0}  # there is no room for more
