@@ -24,8 +24,8 @@ class Measurement(NamedTuple):
 
 
 def measure(model: Model, tokenizer: Tokenizer, count: int = 1000, samples: int = 16) -> Measurement:
-    """Samples (T = 1), greedy answers, and greedy answers of each kind, on `count` held-out sums. A kind is forced by its first
-    token alone: the box for a direct answer, anything but the box for a worked one."""
+    """Samples at temperature 1, greedy answers, and greedy answers of each kind, on `count` held-out sums. A kind is forced by its
+    first token alone: the box for a direct answer, anything but the box for a worked one."""
     loaded, test_set = grading.Loaded(model, tokenizer), problems.load("arithmetic", "test", count)
     box = tokenizer.convert_tokens_to_ids("\\boxed{")
     greedy = Sampler(temperature=0.0)

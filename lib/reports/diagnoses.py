@@ -59,7 +59,8 @@ def arrows(ax: Axes, rows: pd.DataFrame) -> Axes:
 
 
 def audited(audits: pd.DataFrame) -> Figure:
-    """`shares` and `arrows` of audits, a row of `audits.over_seeds` each, side by side."""
+    """`shares` and `arrows` of audits, a row of `audits.over_seeds` each, side by side. The titles are about `task`, where it is
+    among them: what is left, and the accuracies."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(12, 1.8 + 0.42 * len(audits)), width_ratios=[1.7, 1])
     shares(left, audits), arrows(right, audits)
     task = audits[audits["objective"] == "task"]
@@ -67,9 +68,10 @@ def audited(audits: pd.DataFrame) -> Figure:
     low, high = (100 * audits["share_sharpening"].agg(end) for end in ("min", "max"))
     most = f"of one objective to another, sharpening is {low:.0f}% to {high:.0f}%"
     left.set_title(f"What RL did, as shares of KL(π‖p):\n{'after task, the rest is ' + ', '.join(said) if said else most}")
-    first = (task if len(task) else audits).iloc[0]
-    start, alone, end = (f"{100 * first[f'accuracy_{name}']:.0f}%" for name in ("base", "sharpened", "trained"))
-    right.set_title(f"{first['name']}:\nfrom {start} to {end}, by sharpening alone {alone}")
+    shown = (task if len(task) else audits.head(1)).dropna(subset="accuracy_sharpened")
+    ends = [f"{row.model} {100 * row.accuracy_sharpened:.0f}% and {100 * row.accuracy_trained:.0f}%" for row in shown.itertuples()]
+    named = f"Sharpened alone, and after {', '.join(shown['objective'].unique())}:\n{', '.join(ends)}"
+    right.set_title(named if ends else "From the base to the trained models")
     figures.legend(figure, (left, right))
     return figure
 

@@ -95,7 +95,7 @@ def accuracies(ax: Axes, labels: pd.DataFrame, runs: pd.DataFrame) -> Axes:
             ax.plot(of, np.full(len(of), place + 0.28), "o", color="black", markersize=3, markerfacecolor="white")
     if labels["seeds"].max() > 1:
         ax.plot([], [], "o", color="black", markersize=3, markerfacecolor="white", label="each training seed")
-    ax.plot([], [], "ko", label="sampled, T = 1 (95% interval)")
+    ax.plot([], [], "ko", label="sampled, temperature 1 (95% interval)")
     ax.plot([], [], color="black", label="greedy", **BAR)
     ax.set(xlim=(-2, 102), xlabel="accuracy on test problems (%)")
     return ax
@@ -115,7 +115,7 @@ def kinds(ax: Axes, best: pd.DataFrame) -> Axes:
     for name, part, marker, color in (("worked", best[worked], "o", "#0072B2"), ("direct", best[~worked], "x", "#D55E00")):
         ax.scatter(part["direct"], part["worked"], marker=marker, color=color, s=18, alpha=0.7, label=f"{name} is likelier")
     ax.axline((-1, -1), slope=1, color="black", linewidth=1)
-    ax.set(xlabel="likeliest direct completion, S_p (nats)", ylabel="likeliest worked completion, S_p (nats)")
+    ax.set(xlabel="likeliest direct completion, $S_p$ (nats)", ylabel="likeliest worked completion, $S_p$ (nats)")
     return ax
 
 
@@ -166,7 +166,7 @@ def simplex(ax: Axes, corners: tuple[str, str, str], velocity: Callable[[np.ndar
         *to_plane(points).T, *arrows.T, speed, cmap="Greys", clim=(-0.4 * speed.max(), speed.max() + 1e-12),
         pivot="mid", scale=1.3 * side, width=0.006,
     )  # fmt: skip
-    offsets = (-3, -5, "right", "top"), (3, -5, "left", "top"), (0, 5, "center", "bottom")
+    offsets = (-10, -5, "left", "top"), (10, -5, "right", "top"), (0, 5, "center", "bottom")  # not beside it: a next one is there
     for corner, place, (x, y, across, up) in zip(corners, to_plane(np.eye(3)), offsets):
         ax.annotate(corner, place, (x, y), textcoords="offset points", ha=across, va=up, fontsize=9)
     ax.set(aspect="equal", xlim=(-0.15, 1.15), ylim=(-0.12, 1.0))

@@ -36,14 +36,19 @@ def flow(ax: Axes, dist: Distribution, objective: Objective, starts: Sequence[Ar
 
 def distances(ax: Axes, times: ArrayLike, growth: Mapping[str, ArrayLike]) -> Axes:
     """How many times as large a distance in log-odds has become, over time or rounds [T], on a log scale: a line for each name,
-    which stands at the line's end. The title names the largest factor."""
+    which stands at the line's end, away from that of a line that ends close by. The title names the largest factor."""
     times = np.asarray(times, dtype=float)
     figures.lines(ax, times, growth)
     ax.legend().remove()
-    for name, values in growth.items():
-        ax.annotate(name, (times[-1], np.asarray(values)[-1]), (6, 0), textcoords="offset points", va="center", fontsize=8)
-    largest = max(growth, key=lambda name: np.asarray(growth[name])[-1])
-    factor = np.asarray(growth[largest])[-1]
+    ends = {name: float(np.asarray(growth[name])[-1]) for name in sorted(growth, key=lambda name: np.asarray(growth[name])[-1])}
+    near = 0.06 * np.log(max(ends.values()) / min(ends.values()))
+    up = dict.fromkeys(ends, 0.0)
+    for low, high in zip(ends, list(ends)[1:]):
+        if np.log(ends[high] / ends[low]) < near:
+            up[low], up[high] = up[low] - 4, up[high] + 4
+    for name, end in ends.items():
+        ax.annotate(name, (times[-1], end), (6, up[name]), textcoords="offset points", va="center", fontsize=8)
+    largest, factor = list(ends.items())[-1]
     ax.set_title(f"{largest}: {factor:,.0f} times as far apart\nafter {times[-1]:g} rounds")
     ax.set(yscale="log", xlabel="t (time of a flow, or rounds)", ylabel="distance in log-odds (times that of the start)")
     return ax

@@ -91,6 +91,17 @@ def test_arrows_lead_over_what_sharpening_explains(audited):
     plt.close()
 
 
+def test_the_titles_are_about_the_task_reward_on_every_model(audited):
+    figure = diagnoses.audited(audits.over_seeds(audited))
+    left, right = figure.axes
+    assert left.get_title("left").endswith("after task, the rest is 12% on m")
+    assert right.get_title("left") == "Sharpened alone, and after task:\nm 30% and 90%"
+    plt.close(figure)
+    figure = diagnoses.audited(audits.over_seeds(audited[audited["objective"] == "tempered"]))
+    assert figure.axes[1].get_title("left") == "Sharpened alone, and after tempered:\nm 30% and 90%"
+    plt.close(figure)
+
+
 def test_without_audits_it_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setattr(folders, "HOME", tmp_path)
     with pytest.raises(UsageError, match="There are no audits of the profile 'mine'"):

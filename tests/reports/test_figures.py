@@ -32,4 +32,5 @@ def test_the_simplex_shows_a_flow_also_where_nothing_moves():
     assert np.allclose(np.hypot(arrows.U, arrows.V), 1) and np.allclose(arrows.V, 0) and (arrows.U < 0).all()
     figures.simplex(ax, ("a", "b", "c"), lambda policy: np.zeros(3))
     assert {text.get_text() for text in ax.texts} == {"a", "b", "c"}
+    assert [text.get_ha() for text in ax.texts[:2]] == ["left", "right"]  # they stay below their own triangle
     plt.close(figure)

@@ -35,6 +35,9 @@ def test_distances_are_labelled_where_they_end(ax):
     assert {(text.get_text(), text.xy) for text in ax.texts} == {("task", (2.0, 1)), ("rounds", (2.0, 1600))}
     assert ax.get_title("left") == "rounds: 1,600 times as far apart\nafter 2 rounds" and ax.get_legend() is None
     ax.clear()
+    flows.distances(ax, [0, 10], {"task": [1, 1], "rounds": [1, 1024], "tempered": [1, 1.5]})  # two names would overlap
+    assert {text.get_text(): text.xyann[1] for text in ax.texts} == {"task": -4, "tempered": 4, "rounds": 0}
+    ax.clear()
     flows.total_variations(ax, {"same": [0.1, 0.2, 0], "tie": np.array([0, 0.5, 1])})
     assert ax.get_title("left").endswith("same: 0%, tie: 100%") and ax.lines[1].get_ydata() == pytest.approx([0, 50, 100])
 
