@@ -60,17 +60,18 @@ def arrows(ax: Axes, rows: pd.DataFrame) -> Axes:
 
 def audited(audits: pd.DataFrame) -> Figure:
     """`shares` and `arrows` of audits, a row of `audits.over_seeds` each, side by side. The titles are about `task`, where it is
-    among them: what is left, and the accuracies."""
+    among them, of several rounds the last: what is left, and the accuracies."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(12, 1.8 + 0.42 * len(audits)), width_ratios=[1.7, 1])
     shares(left, audits), arrows(right, audits)
-    task = audits[audits["objective"] == "task"]
+    task = audits[audits["objective"] == "task"].groupby("model", sort=False).tail(1)
     said = [f"{100 * row.share_rest:.0f}% on {row.model}" for row in task.itertuples() if np.isfinite(row.share_rest)]
+    about = f"after {', '.join(task['label'].unique())}, the rest is "
     low, high = (100 * audits["share_sharpening"].agg(end) for end in ("min", "max"))
     most = f"of one objective to another, sharpening is {low:.0f}% to {high:.0f}%"
-    left.set_title(f"What RL did, as shares of KL(π‖p):\n{'after task, the rest is ' + ', '.join(said) if said else most}")
+    left.set_title(f"What RL did, as shares of KL(π‖p):\n{about + ', '.join(said) if said else most}")
     shown = (task if len(task) else audits.head(1)).dropna(subset="accuracy_sharpened")
     ends = [f"{row.model} {100 * row.accuracy_sharpened:.0f}% and {100 * row.accuracy_trained:.0f}%" for row in shown.itertuples()]
-    named = f"Sharpened alone, and after {', '.join(shown['objective'].unique())}:\n{', '.join(ends)}"
+    named = f"Sharpened alone, and after {', '.join(shown['label'].unique())}:\n{', '.join(ends)}"
     right.set_title(named if ends else "From the base to the trained models")
     figures.legend(figure, (left, right))
     return figure
