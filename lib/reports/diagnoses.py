@@ -65,13 +65,13 @@ def audited(audits: pd.DataFrame) -> Figure:
     shares(left, audits), arrows(right, audits)
     task = audits[audits["objective"] == "task"].groupby("model", sort=False).tail(1)
     said = [f"{100 * row.share_rest:.0f}% on {row.model}" for row in task.itertuples() if np.isfinite(row.share_rest)]
-    about = f"after {', '.join(task['label'].unique())}, the rest is "
+    about = f"after {', '.join(task['label'].unique())}, the rest is\n"
     low, high = (100 * audits["share_sharpening"].agg(end) for end in ("min", "max"))
     most = f"of one objective to another, sharpening is {low:.0f}% to {high:.0f}%"
     left.set_title(f"What RL did, as shares of KL(π‖p):\n{about + ', '.join(said) if said else most}")
     shown = (task if len(task) else audits.head(1)).dropna(subset="accuracy_sharpened")
     ends = [f"{row.model} {100 * row.accuracy_sharpened:.0f}% and {100 * row.accuracy_trained:.0f}%" for row in shown.itertuples()]
-    named = f"Sharpened alone, and after {', '.join(shown['label'].unique())}:\n{', '.join(ends)}"
+    named = "\n".join([f"Sharpened alone, and after {', '.join(shown['label'].unique())}:", *ends])
     right.set_title(named if ends else "From the base to the trained models")
     figures.legend(figure, (left, right))
     return figure

@@ -94,12 +94,12 @@ def test_arrows_lead_over_what_sharpening_explains(audited):
 def test_the_titles_are_about_the_task_reward_on_every_model(audited):
     figure = diagnoses.audited(audits.over_seeds(audited))
     left, right = figure.axes
-    assert left.get_title("left").endswith("after task, the rest is 12% on m")
+    assert left.get_title("left").endswith("after task, the rest is\n12% on m")
     assert right.get_title("left") == "Sharpened alone, and after task:\nm 30% and 90%"
     plt.close(figure)
     later = audited[audited["objective"] == "task"].assign(label="task round 2", share_rest=0.3)
     figure = diagnoses.audited(audits.over_seeds(pd.concat([audited, later])))
-    assert figure.axes[0].get_title("left").endswith("after task round 2, the rest is 30% on m")
+    assert figure.axes[0].get_title("left").endswith("after task round 2, the rest is\n30% on m")
     plt.close(figure)
     figure = diagnoses.audited(audits.over_seeds(audited[audited["objective"] == "tempered"]))
     assert figure.axes[1].get_title("left") == "Sharpened alone, and after tempered α=4:\nm 30% and 90%"
