@@ -7,7 +7,7 @@ import difflib
 import html
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -18,10 +18,13 @@ from lib.storage.errors import UsageError
 from lib.storage.folders import ROOT
 
 
-def check_parameters(notebook: str, namespace: Mapping[str, object]) -> None:
+def check_parameters(notebook: str, namespace: MutableMapping[str, object]) -> None:
     """Refuses names in `namespace` that are a parameter misspelt: upper case and not set by the notebook's cell tagged
     `parameters`, or set there in upper case. papermill only warns about a misspelt parameter and then runs with the default; this
-    raises UsageError instead."""
+    raises UsageError instead. It looks once: where all cells run again in the same kernel, the notebook's own variables are there
+    as well, and are no parameters."""
+    if CHECKED in namespace:
+        return
     cells = files.read_json(ROOT / "notebooks" / f"{notebook}.ipynb")["cells"]
     source = next("".join(c["source"]) for c in cells if "parameters" in c["metadata"].get("tags", []))
     assigned = [node for node in ast.parse(source).body if isinstance(node, ast.Assign)]
@@ -31,8 +34,10 @@ def check_parameters(notebook: str, namespace: Mapping[str, object]) -> None:
         close = difflib.get_close_matches(name.upper(), known, 1)
         advice = f"did you mean {close[0]}?" if close else f"this notebook has {', '.join(sorted(known))}."
         raise UsageError(f"Unknown parameter {name}: {advice}")
+    namespace[CHECKED] = True
 
 
+CHECKED = "_parameters_are_checked"  # a name in a notebook
 FRAMES = "KIT_FRAMES"  # set where a notebook is executed to be read: by lib.reproduce, and so for `make site`
 SHOW = (  # a dial that is moved shows its frame; the others go back to their start, which is where all frames have them
     "const box = this.closest('.kit-frames'), at = this.name + ':' + this.value;"

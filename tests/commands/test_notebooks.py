@@ -14,7 +14,7 @@ SOLUTIONS = [(name, number) for name, text in ASKED.items() for number in (1, 2,
 
 def test_a_misspelt_parameter_is_refused_with_the_right_one():
     good = {"PROFILE": "quick", "OBJECTIVE": "task", "In": [], "_": 1, "lower": 2}
-    notebooks.check_parameters("05_train", good)
+    notebooks.check_parameters("05_train", dict(good))
     notebooks.check_parameters("04_base_model", {"BASE": "one_wording", "OUT": "x", "In": [], "Out": {}})
     with pytest.raises(UsageError, match="Unknown parameter OBJECTIVEN: did you mean OBJECTIVE"):
         notebooks.check_parameters("05_train", good | {"OBJECTIVEN": "task"})
@@ -67,6 +67,17 @@ def test_notebooks_are_committed_clean_and_thin(path):
     assert sum(source.count("def ") for source in sources) <= 2
     assert max(len(line) for source in sources for line in source.splitlines()) <= 88
     assert path.stem in {name for name, _ in SOLUTIONS}  # it ends with an exercise that has a solution
+
+
+def test_all_cells_may_run_again_in_the_same_kernel():
+    """A notebook's own variables are no misspelt parameters then, as they would be at the start."""
+    namespace = {"PROFILE": "cpu"}
+    notebooks.check_parameters("07_compare", namespace)
+    own = {"profile": None, "SUM": 1}
+    notebooks.check_parameters("07_compare", namespace | own)
+    for name in own:
+        with pytest.raises(UsageError, match=f"Unknown parameter {name}"):
+            notebooks.check_parameters("07_compare", {name: own[name]})
 
 
 @pytest.mark.parametrize(("name", "number"), SOLUTIONS)

@@ -48,7 +48,8 @@ def lab(tmp_path_factory):
     address = f"http://127.0.0.1:{port}"
     try:
         wait_for(f"{address}/api?token={token}", server)
-        yield lambda name: f"{address}/lab/tree/notebooks/{name}.ipynb?token={token}"
+        # each in a workspace of its own: a shared one opens the notebooks before it again
+        yield lambda name: f"{address}/lab/workspaces/{name}/tree/notebooks/{name}.ipynb?token={token}"
     finally:
         server.terminate()
         server.wait(60)
