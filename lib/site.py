@@ -33,7 +33,7 @@ DOCUMENTS = ["CONTRIBUTING.md", "LOG.md", "docs/*.md"]
 LINK = re.compile(r"(?<!!)\[([^\]]*)\]\(([^)\s#]+)(#[^)\s]*)?\)")
 IMAGE = re.compile(r"!\[[^\]]*\]\(([^)\s]+)\)")
 WIDGET = "application/vnd.jupyter.widget-view+json"
-NEXT = "the next notebook"
+NEXT = "the next notebook"  # marks the cell between two notebooks that run as one
 NOT_RUN = "**This page shows the notebook before it was run: it has no outputs.** Run it in JupyterLab (`make lab`)."
 TREES = {"Notebooks": "notebooks/*", "Solutions": "notebooks/solutions/*", "Documents": "docs/*", "The kit": "CONTRIBUTING\nLOG"}
 
@@ -81,7 +81,8 @@ def execute(paths: Iterable[Path], workers: int = 2) -> dict[Path, Path]:
     places = {path: kept(path) for path in paths}
     missing = [path for path, place in places.items() if not place.is_file()]
     solutions = [path for path in missing if path.parent.name == "solutions"]
-    jobs = [solutions] * bool(solutions) + [[path] for path in missing if path not in solutions]
+    jobs = [solutions] if solutions else []
+    jobs += [[path] for path in missing if path not in solutions]
     home()
     with ThreadPoolExecutor(workers) as pool:
         list(pool.map(lambda job: _execute({path: places[path] for path in job}), jobs))
@@ -97,7 +98,7 @@ def _execute(places: Mapping[Path, Path]) -> None:
     name = "solutions" if len(places) > 1 else next(iter(places)).stem
     asked, ran = (SITE / "notebooks" / f".{word}-{name}.ipynb" for word in ("asked", "ran"))
     nbformat.write(joined(places), asked)
-    if not _ran(asked, ran, ", ".join(str(path.relative_to(ROOT)) for path in places)):
+    if not _ran(asked, ran, f"{len(places)} solutions" if len(places) > 1 else str(next(iter(places)).relative_to(ROOT))):
         return
     for place, notebook in zip(places.values(), split(nbformat.read(ran, 4)), strict=True):
         nbformat.write(notebook, place.with_suffix(".part"))
@@ -110,11 +111,12 @@ def joined(paths: Iterable[Path]) -> NotebookNode:
     notebooks = [nbformat.read(path, 4) for path in paths]
     whole = NotebookNode(notebooks[0], cells=[])
     for number, notebook in enumerate(notebooks):
-        whole.cells += [new_code_cell("%reset -f", metadata={"kit": NEXT})] * bool(number)
+        if number:
+            whole.cells.append(new_code_cell("%reset -f", metadata={"kit": NEXT}))
         for cell in notebook.cells:
             cell.id = f"{number}-{cell.id}"
-            answers = any(tag.startswith("exercise-") for tag in cell.metadata.get("tags", []))
-            cell.source += "\nanswer" * (answers and not cell.source.endswith("\nanswer"))
+            if any(tag.startswith("exercise-") for tag in cell.metadata.get("tags", [])) and not cell.source.endswith("\nanswer"):
+                cell.source += "\nanswer"
             whole.cells.append(cell)
     return whole
 
