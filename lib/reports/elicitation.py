@@ -120,6 +120,7 @@ def beside_worked(ax: Axes, rows: pd.DataFrame) -> Axes:
     ax.invert_yaxis()
     task = rows[rows["objective"] == "task"]
     said = [f"{label} {100 * more:+.1f} points" for label, more in zip(task["label"], task["minus_worked"], strict=True)]
-    ax.set_title(f"{rows['model'].iloc[0]}, {rows['data_set'].iloc[0]}:\nbeyond showing work, {', '.join(said)}")
+    found = "beyond showing work, " + ",\n".join(said) if rows["accuracy"].any() else "no model is right in any sample"
+    ax.set_title(f"{rows['model'].iloc[0]}, {rows['data_set'].iloc[0]}:\n{found}")
     ax.set_xlabel("accuracy less that of the base made to show its work (points)")
     return ax

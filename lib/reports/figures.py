@@ -41,9 +41,13 @@ def styles(labels: Iterable[tuple[str, str]]) -> dict[tuple[str, str], dict[str,
 
 
 def legend(figure: Figure, axes: Iterable[Axes]) -> None:
-    """One legend below the figure for every label in any of its axes."""
+    """One legend below the figure for every label in any of its axes, with as many columns as the figure is wide."""
     entries = {label: handle for ax in axes for handle, label in zip(*ax.get_legend_handles_labels())}
-    figure.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=min(6, len(entries)), fontsize=8)
+    for columns in range(min(6, len(entries)), 0, -1):
+        made = figure.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=columns, fontsize=8)
+        if columns == 1 or made.get_window_extent().width <= figure.bbox.width:
+            return
+        made.remove()
 
 
 def save(figure: Figure, name: str, folder: Path = folders.HOME / "figures") -> None:

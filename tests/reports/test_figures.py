@@ -34,3 +34,14 @@ def test_the_simplex_shows_a_flow_also_where_nothing_moves():
     assert {text.get_text() for text in ax.texts} == {"a", "b", "c"}
     assert [text.get_ha() for text in ax.texts[:2]] == ["left", "right"]  # they stay below their own triangle
     plt.close(figure)
+
+
+def test_a_legend_is_no_wider_than_its_figure():
+    for width, least, most in ((14, 6, 6), (4, 1, 5)):
+        figure, ax = plt.subplots(figsize=(width, 3), layout="constrained")
+        for number in range(6):
+            ax.plot([0, 1], label=f"a long label, line {number}")
+        figures.legend(figure, [ax])
+        (made,) = figure.legends
+        assert made.get_window_extent().width <= figure.bbox.width and least <= made._ncols <= most
+        plt.close(figure)
