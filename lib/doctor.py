@@ -1,7 +1,7 @@
 """Can this machine run a profile, and if not, what has to change? `python -m lib.doctor PROFILE`, or `make doctor`.
 
 Looking (`look`) is apart from judging (`judge`), so that recorded machines can be judged, too. Only a fact is a problem. GPU
-memory and disk are rough estimates, of which nothing was measured: they are notes, and nothing is refused for them."""
+memory is not estimated: docs/gpu.md has what was measured. Disk is a rough estimate, and nothing is refused for it."""
 
 import platform
 import re
@@ -19,7 +19,6 @@ from lib.models import built, loading
 from lib.profiles import Profile
 from lib.storage import files, folders, hub
 from lib.storage.errors import UsageError
-from lib.training.config import TrainConfig
 
 MIRRORS = {"meta-llama/Llama-3.2-3B-Instruct": "unsloth/Llama-3.2-3B-Instruct"}
 AWAY = {  # places from which nothing can be had: what to say, and what to do
@@ -27,9 +26,10 @@ AWAY = {  # places from which nothing can be had: what to say, and what to do
     "missing": ("Not there, or private", "Check the name in the profile, or log in with `hf auth login`"),
     "unreachable": ("Not cached, and the hub cannot be reached", "Connect, or download once while connected"),
 }
-ESTIMATE = "A rough estimate without vLLM, not measured"
 GIB = 2**30
-CUDA = 1.0 * GIB  # assumed: GPU memory that CUDA itself, its kernels and the allocator's gaps take
+SMALLER = "If memory runs out, lower generation_batch (with vLLM, vllm_memory), token_budget or micro_batch; evaluation halves its "
+SMALLER += "batch_size by itself."
+MEASURED = "How much GPU memory and time a step takes was measured for some settings: docs/gpu.md has the table."
 
 
 class Finding(NamedTuple):
@@ -48,15 +48,13 @@ class Shape(NamedTuple):
     inner: int
     query: int
     key: int
-    vocabulary: int
-    tied: bool
 
 
 SHAPES = {  # as published, for models that are not downloaded yet
-    "Qwen/Qwen2.5-3B-Instruct": Shape(36, 2048, 11_008, 2048, 256, 151_936, True),
-    "Qwen/Qwen3-4B-Instruct-2507": Shape(36, 2560, 9728, 4096, 1024, 151_936, True),
-    "meta-llama/Llama-3.2-3B-Instruct": Shape(28, 3072, 8192, 3072, 1024, 128_256, True),
-    "unsloth/Llama-3.2-3B-Instruct": Shape(28, 3072, 8192, 3072, 1024, 128_256, True),
+    "Qwen/Qwen2.5-3B-Instruct": Shape(36, 2048, 11_008, 2048, 256),
+    "Qwen/Qwen3-4B-Instruct-2507": Shape(36, 2560, 9728, 4096, 1024),
+    "meta-llama/Llama-3.2-3B-Instruct": Shape(28, 3072, 8192, 3072, 1024),
+    "unsloth/Llama-3.2-3B-Instruct": Shape(28, 3072, 8192, 3072, 1024),
 }
 
 
@@ -82,7 +80,8 @@ def examine(profile: str) -> list[Finding]:
 
 def judge(found: Machine, profile: Profile) -> list[Finding]:
     """What a machine means for a profile: one finding or more for each thing it needs, estimates last."""
-    for_gpu = [*_gpu(found), *_estimates(found, profile)] if profile.needs_gpu else [Finding("ok", "It needs no GPU.")]
+    memory = Finding("note", MEASURED, SMALLER)
+    for_gpu = [*_gpu(found), memory, *_disk(found, profile)] if profile.needs_gpu else [Finding("ok", "It needs no GPU.")]
     return [*_software(found), *_places(found, profile), *for_gpu]
 
 
@@ -144,51 +143,24 @@ def _gpu(found: Machine) -> Iterator[Finding]:
         yield Finding("problem", "There is no GPU.", "Use a machine with one, or a profile without, such as quick.")
 
 
-def _estimates(found: Machine, profile: Profile) -> Iterator[Finding]:
-    """Rough figures: the GPU memory for each model, and the disk of all runs."""
+def _disk(found: Machine, profile: Profile) -> Iterator[Finding]:
+    """A rough figure of the disk that all runs take."""
     disk = 0.0
     for model in profile.models:
         if (s := found.shapes.get(model)) is None:
-            yield Finding("note", f"There is no estimate for {model}: no config.json of a known kind is here.")
+            yield Finding("note", f"There is no estimate of disk for {model}: no config.json of a known kind is here.")
             continue
         rows = [row for row in profile.rows.values() if row["model"] == model]
         config = profile.train_config(**rows[0])
         disk += len(rows) * (config.keep_checkpoints + 1) * 12 * adapter_parameters(s, config.lora_rank)  # with two moments
-        total, setting = gpu_bytes(s, config)
-        sentence = f"training {model} takes {total / GIB:.0f} GiB of GPU memory; a lower {setting} takes less."
-        yield Finding("note", f"{ESTIMATE}: {sentence}")
     if disk:
-        advice = "If memory runs out, lower generation_batch (with vLLM, vllm_memory), token_budget or micro_batch; "
-        advice += "evaluation halves its batch_size by itself. KIT_HOME says where runs go."
         sentence = f"checkpoints take {disk / GIB:.0f} GiB of disk ({found.disk_free / GIB:.0f} are free)."
-        yield Finding("note", f"{ESTIMATE}: {sentence}", advice)
-
-
-def weight_bytes(s: Shape, in_4bit: bool) -> float:
-    """Bytes of the weights, norms and biases aside: 2 per parameter; 1/2, and 1/64 for scales, in linear layers in NF4."""
-    linear = s.layers * s.hidden * (2 * s.query + 2 * s.key + 3 * s.inner)
-    return linear * (1 / 2 + 1 / 64 if in_4bit else 2) + 2 * s.vocabulary * s.hidden * (1 if s.tied else 2)
+        yield Finding("note", f"A rough estimate: {sentence}", "KIT_HOME says where runs go.")
 
 
 def adapter_parameters(s: Shape, rank: int) -> int:
     """Parameters of a LoRA adapter: rank × (inputs + outputs) of q, k, v, o, gate, up and down in each layer."""
     return s.layers * rank * (7 * s.hidden + 2 * s.query + 2 * s.key + 3 * s.inner)
-
-
-def gpu_bytes(s: Shape, config: TrainConfig) -> tuple[float, str]:
-    """(bytes of GPU memory in the largest phase of a training step without vLLM, the setting that makes that phase smaller). CUDA's
-    own, weights and adapter (float32, with gradients and AdamW's two moments) stay. Generation keeps keys and values at full
-    length; scoring logits, and three float32 copies for 512 tokens; the loss every layer's input, and one's activations."""
-    longest = config.max_prompt_tokens + config.max_completion_tokens
-    scored, trained = max(config.token_budget, longest), config.micro_batch * longest
-    phases = {
-        "generation_batch": 2.0 * 2 * s.key * s.layers * config.generated_at_once * longest,
-        "token_budget": s.vocabulary * (2.0 * scored + 3 * 4 * min(512, scored)),
-        "micro_batch": 2.0 * trained * (s.layers * s.hidden + 8 * s.hidden + 4 * s.inner),  # 8, 4: of one
-    }
-    largest = max(phases, key=phases.__getitem__)
-    stays = CUDA + weight_bytes(s, config.load_in_4bit) + 16 * adapter_parameters(s, config.lora_rank)
-    return stays + phases[largest], largest
 
 
 def pins() -> dict[str, str]:
@@ -243,9 +215,9 @@ def _shape(name: str, commit: str | None) -> Shape | None:
     if config.get("model_type") not in ("llama", "qwen2", "qwen3"):
         return None
     layers, hidden, inner = (config[key] for key in ("num_hidden_layers", "hidden_size", "intermediate_size"))
-    heads, tied = config["num_attention_heads"], bool(config.get("tie_word_embeddings"))
+    heads = config["num_attention_heads"]
     head, key_heads = config.get("head_dim") or hidden // heads, config.get("num_key_value_heads") or heads
-    return Shape(layers, hidden, inner, heads * head, key_heads * head, config["vocab_size"], tied)
+    return Shape(layers, hidden, inner, heads * head, key_heads * head)
 
 
 if __name__ == "__main__":

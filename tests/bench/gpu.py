@@ -20,7 +20,6 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from lib import doctor
 from lib.models import environment, loading, tiny
 from lib.storage import files, folders
 from lib.training import train
@@ -51,7 +50,7 @@ class Case:
     cap: int | None = None
     tokens: int = 512
     micro_batch: int = 8
-    steps: int = 1  # measured, after one that is not
+    steps: int = 1  # measured, after one that is not; with 0 the first one is, and what is compiled in it
     prompts: int = 8
     completions: int = 8
 
@@ -64,9 +63,9 @@ class Case:
 def cases() -> list[Case]:
     """All cases, the most telling first: those with 2,048 tokens take minutes each."""
     small = [Case("one_wording", r, b, None, 96, 64, 5) for b in BACKENDS for r in ("task", "tempered")]
-    full = Case(QWEN, "tempered", "unsloth", 24, 2048, 4)
+    full = Case(QWEN, "tempered", "unsloth", 24, 2048, 4, 0)
     pairs = [Case(m, r, "unsloth", 24) for m in (QWEN, LLAMA) for r in ("tempered", "task")]
-    plain = [Case(m, "tempered", "plain", 24) for m in (QWEN, LLAMA)]
+    plain = [Case(m, "tempered", "plain", 24, steps=0) for m in (QWEN, LLAMA)]
     rest = [dataclasses.replace(full, model=LLAMA), dataclasses.replace(full, cap=48, micro_batch=8)]
     rest += [dataclasses.replace(full, backend="plain"), dataclasses.replace(full, objective="task")]
     return [*small, full, *pairs[:2], plain[0], *pairs[2:], plain[1], *rest]
@@ -189,7 +188,7 @@ def settings_of(case: Case) -> TrainConfig:
 
 
 def measure(case: Case) -> dict:
-    """Runs a case in this process: mean seconds per step by part, tokens per second, peak and estimated memory in GiB."""
+    """Runs a case in this process: mean seconds per step by part, tokens per second, peak memory in GiB."""
     if case.backend == "unsloth":
         loading.import_unsloth()
     import torch
@@ -202,17 +201,15 @@ def measure(case: Case) -> dict:
     rows = instrument(Clock())
     with tempfile.TemporaryDirectory() as folder:
         train.train(train.prepare(Path(folder) / "run", settings))
-    counted = rows[1:]
+    counted = rows[1:] or rows
     means = {name: sum(row[name] for row in counted) / len(counted) for name in ("step", "tokens", *PARTS)}
     found = {"seconds": means.pop("step"), "tokens_per_step": means.pop("tokens"), "parts": means}
     found["tokens_per_second"] = found["tokens_per_step"] / found["seconds"]
-    if case.model in doctor.SHAPES:
-        found["estimated_gib"] = doctor.gpu_bytes(doctor.SHAPES[case.model], settings)[0] / doctor.GIB
     if cuda:
         free, total = torch.cuda.mem_get_info()
         context, reserved = total - free - torch.cuda.memory_reserved(), torch.cuda.max_memory_reserved()
         sizes = {"context": context, "peak_allocated": torch.cuda.max_memory_allocated(), "peak": context + reserved}
-        found |= {f"{name}_gib": value / doctor.GIB for name, value in sizes.items()}
+        found |= {f"{name}_gib": value / 2**30 for name, value in sizes.items()}
     return found
 
 
@@ -248,8 +245,6 @@ def ratios(found: dict[str, dict]) -> dict[str, float]:
                 made[f"seconds: {case.name} / {other}"] = result["seconds"] / base["seconds"]
                 if field == "backend" and "peak_gib" in result:
                     made[f"memory: {case.name} / {other}"] = result["peak_gib"] / base["peak_gib"]
-        if "peak_gib" in result and "estimated_gib" in result:
-            made[f"estimated / measured memory: {case.name}"] = result["estimated_gib"] / result["peak_gib"]
     return made
 
 

@@ -74,7 +74,7 @@ def test_every_recording_is_judged():
         ("laptop", "quick", "Nothing keeps this machine from running the profile quick."),
         ("laptop", "gpu24", "problem  There is no GPU.\n         Use a machine with one, or a profile without, such as"),
         ("laptop", "gpu24", "This machine CANNOT run the profile gpu24."),
-        ("laptop", "gpu24", f"not measured: training {QWEN} takes"),  # how large a GPU to look for
+        ("laptop", "gpu24", "GPU memory and time a step takes was measured for some settings: docs/gpu.md"),  # how large a GPU
         ("cpu_torch", "gpu24", "problem  A GPU driver is there, but this torch cannot use a GPU."),
         ("cpu_torch", "gpu24", "Install torch's CUDA build"),
         ("rtx4090", "gpu24", "ok       NVIDIA GeForce RTX 4090, with 23.1 GiB of memory free."),
@@ -103,15 +103,14 @@ def test_a_build_of_torch_with_another_ending_is_the_tested_version():
     assert "Other versions" not in said("h100", "gpu24", packages=packages | {"torch": packages["torch"] + "+cu130"})[1]
 
 
-def test_estimates_are_notes_and_never_keep_a_profile_from_running():
+def test_an_estimate_is_a_note_and_never_keeps_a_profile_from_running():
     """Too little memory and disk for anything, and a model of which nothing is known."""
     works, text = said("busy_rtx4090", "paper", gpu_free=GIB, disk_free=0, shapes={QWEN: SHAPES[QWEN]})
     assert works and "problem" not in text
-    lines = [line for line in text.splitlines() if "GiB of GPU memory" in line or "GiB of disk" in line]
-    assert len(lines) == 2 and all(line.startswith("note") for line in lines)
-    assert all("rough estimate" in line and "not measured" in line for line in lines)
-    assert "There is no estimate for Qwen/Qwen3-4B-Instruct-2507: no config.json" in text
-    assert "disk" not in said("h100", "gpu24", shapes={})[1]  # nothing to add up
+    (line,) = [line for line in text.splitlines() if "GiB of disk" in line]
+    assert line.startswith("note") and "rough estimate" in line
+    assert "There is no estimate of disk for Qwen/Qwen3-4B-Instruct-2507: no config.json" in text
+    assert "GiB of disk" not in said("h100", "gpu24", shapes={})[1]  # nothing to add up
 
 
 def test_a_gated_model_names_its_licence_and_its_mirror():
@@ -233,8 +232,8 @@ PUBLISHED = {  # config.json, as far as it says what shape a model has
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_weights_and_adapter_are_those_of_the_real_architecture(name, tmp_path):
-    """Against transformers and PEFT on the meta device, which allocates nothing; norms and biases are not counted."""
+def test_an_adapter_is_that_of_the_real_architecture(name, tmp_path):
+    """Against PEFT on the meta device, which allocates nothing."""
     import torch
     from peft import LoraConfig, get_peft_model
     from transformers import AutoConfig, AutoModelForCausalLM
@@ -244,20 +243,9 @@ def test_weights_and_adapter_are_those_of_the_real_architecture(name, tmp_path):
     assert shape == SHAPES.get(name, shape) is not None
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**PUBLISHED[name]))
-        count = model.num_parameters()
         adapted = get_peft_model(model, LoraConfig(r=4, target_modules=doctor.loading.LORA_TARGETS))
-    assert doctor.weight_bytes(shape, in_4bit=False) == pytest.approx(2 * count, rel=1e-4 if name != "small" else 5e-3)
     trained = sum(p.numel() for p in adapted.parameters() if p.requires_grad)
     assert doctor.adapter_parameters(shape, 4) == trained
-
-
-def test_nf4_takes_what_bitsandbytes_stores():
-    import bitsandbytes.functional as bnb
-    import torch
-
-    packed, state = bnb.quantize_4bit(torch.randn(1024, 2048), quant_type="nf4", compress_statistics=True)
-    stored = [packed, state.absmax, state.state2.absmax]
-    assert sum(t.numel() * t.element_size() for t in stored) == pytest.approx(1024 * 2048 * (1 / 2 + 1 / 64), rel=1e-3)
 
 
 def test_a_config_of_another_kind_or_nowhere_has_no_shape(tmp_path, monkeypatch):
@@ -268,27 +256,6 @@ def test_a_config_of_another_kind_or_nowhere_has_no_shape(tmp_path, monkeypatch)
     cached = {"c0ffee": str(tmp_path / "config.json")}
     monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda name, file, revision: cached.get(revision))
     assert doctor._shape("owner/name", "c0ffee") == SHAPES[QWEN] and doctor._shape("owner/name", "0ld") is None
-
-
-def test_gpu_memory_by_hand():
-    """gpu24 with Qwen2.5-3B: 64 completions of 2,048 tokens at once, of 36 layers with 2 × 128 keys and as many values."""
-    config = profiles.load("gpu24").train_config(model=QWEN, objective="task")
-    attention, feedforward = 2 * 2048 * 2048 + 2 * 2048 * 256, 3 * 2048 * 11_008
-    weights = 36 * (attention + feedforward) * (0.5 + 1 / 64) + 2 * 151_936 * 2048
-    adapter = 16 * 36 * 32 * (2 * 4096 + 2 * 2304 + 3 * 13_056)
-    generation = 64 * 2048 * 36 * 2 * 256 * 2
-    scoring = 4096 * 151_936 * 2 + 512 * 151_936 * 3 * 4
-    loss = 4 * 2048 * 2 * (36 * 2048 + 8 * 2048 + 4 * 11_008)
-    assert generation > loss > scoring
-    stays = GIB + weights + adapter
-    assert doctor.gpu_bytes(SHAPES[QWEN], config) == (pytest.approx(stays + generation), "generation_batch")
-    config = config.changed(generation_batch=8)
-    assert doctor.gpu_bytes(SHAPES[QWEN], config) == (pytest.approx(stays + loss), "micro_batch")
-    config = config.changed(micro_batch=1)
-    assert doctor.gpu_bytes(SHAPES[QWEN], config) == (pytest.approx(stays + scoring), "token_budget")
-    more = 36 * (attention + feedforward) * (2 - 0.5 - 1 / 64)
-    in_bfloat16 = config.changed(load_in_4bit=False)
-    assert doctor.gpu_bytes(SHAPES[QWEN], in_bfloat16)[0] == pytest.approx(stays + scoring + more)
 
 
 def test_disk_by_hand():
