@@ -77,6 +77,17 @@ def audited(audits: pd.DataFrame) -> Figure:
     return figure
 
 
+def near_optimum(steps: pd.DataFrame, optima: pd.DataFrame) -> Figure:
+    """How runs approach the optima of their objectives: `approach` where there are runs of `sharpen`, and `ways`."""
+    with_curves = (optima["objective"] == "sharpen").any()
+    figure, axes = plt.subplots(1, 1 + with_curves, figsize=(5.5 * (1 + with_curves), 3.8), squeeze=False)
+    if with_curves:
+        approach(axes[0, 0], steps, optima)
+    ways(axes[0, -1], optima)
+    figures.legend(figure, axes[0])
+    return figure
+
+
 def approach(ax: Axes, steps: pd.DataFrame, optima: pd.DataFrame) -> Axes:
     """S_p of training samples by step of `sharpen`, and of `task` for comparison, thin: a line per model, the mean of its runs; the
     optimum of each model dashed, named to the right of the last step. `optima` is `optimum.csv`."""
@@ -94,7 +105,7 @@ def approach(ax: Axes, steps: pd.DataFrame, optima: pd.DataFrame) -> Axes:
     last = max(1, int(steps["step"].max()))
     ax.set_xlim(-0.05 * last, 1.6 * last)
     ax.set_xticks([tick for tick in ax.get_xticks() if 0 <= tick <= last])
-    ax.set_title(f"sharpen reaches, in nats on test problems:\n{', '.join(reached)}" if reached else "no run of sharpen")
+    ax.set_title(f"sharpen reaches, in nats on test problems:\n{', '.join(reached)}")
     ax.set(xlabel="training step (updates; running mean of 5)", ylabel="$S_p$ (nats per completion)")
     return ax
 

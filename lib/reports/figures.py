@@ -1,6 +1,7 @@
 """Figures: one style, one colour and dash per objective, one way to save. A plotter takes data and axes, and reads no file."""
 
 import math
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from numpy.typing import ArrayLike
 
 from lib.evaluation import metrics
@@ -51,10 +53,29 @@ def legend(figure: Figure, axes: Iterable[Axes]) -> None:
 
 
 def save(figure: Figure, name: str, folder: Path = folders.HOME / "figures") -> None:
-    """Writes `<name>.png` and `<name>.svg`, atomically and without dates."""
+    """Writes `<name>.png` and `<name>.svg`, atomically and without dates; titles that are too wide are broken into lines."""
+    for _ in range(3):  # a title that became narrower moves the panels
+        figure.draw_without_rendering()
+        for ax in figure.axes:
+            _fit_title(ax, figure)
     for suffix, metadata in (("svg", {"Date": None}), ("png", None)):
         with files.atomic(folder / f"{name}.{suffix}") as path:
             figure.savefig(path, format=suffix, metadata=metadata)
+
+
+def _fit_title(ax: Axes, figure: Figure) -> None:
+    """Breaks the lines of a title that would run into the next panel or out of the figure; formulas stay whole."""
+    here, text = ax.get_window_extent(), ax.get_title(loc="left")
+    others = [other.get_window_extent() for other in figure.axes]
+    beside = [box.x0 for box in others if box.x0 > here.x1 - 1 and box.y0 < here.y1 and here.y0 < box.y1]
+    room = min([*beside, figure.bbox.x1]) - here.x0 - 8
+    for title in ax.findobj(lambda one: isinstance(one, Text) and text and one.get_text() == text):
+        while (width := title.get_window_extent().width) > room and "$" not in title.get_text():
+            letters = max(1, int(max(map(len, title.get_text().split("\n"))) * room / width))
+            broken = textwrap.fill(text.replace("\n", " "), letters, break_long_words=False, break_on_hyphens=False)
+            if broken == title.get_text():
+                break
+            title.set_text(broken)
 
 
 def smooth(values: ArrayLike, window: int = 5) -> np.ndarray:

@@ -113,9 +113,9 @@ def test_the_page_has_the_measured_numbers():
     assert len(rows) == 5
     for row in rows:
         case, result = row["case"], row["result"]
-        tiny = case["model"] == "one_wording"
-        seconds = [f"{value:.{2 if tiny else 1}f} s" for value in (result["seconds"], result["parts"]["generation"])]
-        shown = ["one_wording" if tiny else "3 B", case["backend"], f"{case['tokens']:,}", *seconds, f"{result['peak_gib']:.1f} GiB"]
+        model, places = ("one_wording", 2) if case["model"] == "one_wording" else ("3 B", 1)
+        seconds = [f"{value:.{places}f} s" for value in (result["seconds"], result["parts"]["generation"])]
+        shown = [model, case["backend"], f"{case['tokens']:,}", *seconds, f"{result['peak_gib']:.1f} GiB"]
         assert f"| {' | '.join(shown)} |" in page
 
 

@@ -3,6 +3,7 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
 from lib.reports import figures
 from lib.rewards.objectives import OBJECTIVES
@@ -45,3 +46,19 @@ def test_a_legend_is_no_wider_than_its_figure():
         (made,) = figure.legends
         assert made.get_window_extent().width <= figure.bbox.width and least <= made._ncols <= most
         plt.close(figure)
+
+
+def test_a_title_is_broken_before_it_runs_into_the_next_panel(tmp_path):
+    figure, (left, right) = plt.subplots(1, 2, figsize=(6, 2), layout="constrained")
+    said = "one_wording: base 53.9%, after tempered α=1.25 57.4%, tempered α=2 64.3%"
+    left.set_title(said)
+    right.set_title("short")
+    figures.save(figure, "drawn", tmp_path)
+    figure.draw_without_rendering()
+    shown = left.get_title(loc="left")
+    (title,) = left.findobj(lambda one: isinstance(one, Text) and one.get_text() == shown)
+    assert shown.replace("\n", " ") == said and right.get_title(loc="left") == "short"
+    assert title.get_window_extent().x1 < right.get_window_extent().x0
+    right.set_title("a_name_that_nobody_can_break_and_that_is_wider_than_its_panel")
+    figures.save(figure, "drawn", tmp_path)  # it ends
+    plt.close(figure)

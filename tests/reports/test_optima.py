@@ -67,4 +67,7 @@ def test_the_approach_shows_sharpen_task_and_the_optimum(table):
     assert lines["a, sharpen"] == [-4.0, -4.0] and lines["a, task"] == [-4.5, -4.5]  # the mean of both steps
     assert [text.get_text() for text in ax.texts] == ["optimum, a"] and ax.texts[0].xy[1] == -1
     assert [-1.0, -1.0] in lines.values() and ax.get_title(loc="left").endswith("a -1.50 of -1.00")
+    steps = steps.assign(reference_logprob=-5.0)
+    assert len(diagnoses.near_optimum(steps, table).axes) == 2
+    assert len(diagnoses.near_optimum(steps, table.query("objective != 'sharpen'")).axes) == 1  # no panel without a run
     plt.close("all")
