@@ -19,6 +19,7 @@ from lib.storage.errors import UsageError
 
 MANY = 256  # tries of a base per question, of `PROBLEMS` questions
 PROBLEMS = 100
+AUDITED = ("kl", "alpha_star", "share_sharpening", "share_selection", "share_beyond_reach", "share_length", "share_rest", "refusal")
 WORKED = "base, made to show its work"
 
 
@@ -73,6 +74,56 @@ def many_tries(profile: Profile, model: str, data: str) -> pd.Series:
     runner.of_base(model, folder, config, profile.load_in_4bit(model))
     sampled = runner.graded(folder / "evaluations" / f"{config.stem}.json").sampled
     return sampled.groupby("problem_id", sort=False)["correct"].sum()
+
+
+def collect_beyond(profile: Profile) -> bool:
+    """Writes a row per base and run for each data set after the first, `beyond.csv`: the questions that were solved at least once,
+    of the base in `MANY` tries, and what the audit of the run says there. False if there is no such data set, or, with a message,
+    if not every run is evaluated yet."""
+    further = [(model, config) for model in profile.models for config in profile.eval_configs(model)[1:]]
+    summary = results.evaluations(profile) if further else None
+    if summary is None:
+        return False
+    last, rows = summary[summary["checkpoint"] != "best"], []
+    for model, config in further:
+        about = {"model": model, "data_set": config.data_set}
+        right = many_tries(profile, model, config.data)
+        rows.append(about | {"run": "base", "label": "base", **_solved(right, MANY), "kl": 0.0})
+        for one in last.query("model == @model and data_set == @config.data_set and objective != 'base'").itertuples():
+            right = runner.graded(Path(one.path)).sampled.groupby("problem_id")["correct"].sum()
+            found = audited(profile, one.run, config).row()
+            rows.append(about | {"run": one.run, "label": one.label, **_solved(right, config.samples)})
+            rows[-1] |= {name: found[name] for name in AUDITED}
+    files.write_table(folders.results_folder(profile.name) / "beyond.csv", pd.DataFrame(rows))
+    return True
+
+
+def _solved(right: pd.Series, tries: int) -> dict[str, float]:
+    """Of the right tries of each question: how many questions have one, and the chance per try that so many failures in a row leave
+    open, which still happen in 5% of cases."""
+    return {"questions": len(right), "tries": tries, "solved": int((right > 0).sum()), "chance_at_most": 1 - 0.05 ** (1 / tries)}
+
+
+def load_beyond(profile: str) -> pd.DataFrame:
+    """The table of `collect_beyond`; raises UsageError if there is none."""
+    return results.read_table(profile, "beyond", "rows beyond the base's reach")
+
+
+def beyond_by_label(table: pd.DataFrame) -> pd.DataFrame:
+    """`beyond.csv` as it is read, a row per label: the questions that any of its runs solved, KL in nats and the audit's shares in
+    percent as the least and the most over runs, a dash where every one is refused."""
+    rows = []
+    for (model, data_set, label), runs in table.groupby(["model", "data_set", "label"], sort=False):
+        one = {"model": model, "data_set": data_set, "label": label, "runs": len(runs), "tries": runs["tries"].iloc[0]}
+        one |= {"solved": f"{runs['solved'].max()} of {runs['questions'].iloc[0]}", "kl": _ends(runs["kl"], "{:.1f}")}
+        rows.append(one | {name: _ends(100 * runs[f"share_{name}"], "{:.0f}") for name in ("beyond_reach", "rest")})
+    return results.without_constants(pd.DataFrame(rows), ["model", "data_set"])
+
+
+def _ends(values: pd.Series, form: str) -> str:
+    """The least and the most of some numbers."""
+    known = values.dropna()
+    return " to ".join(dict.fromkeys(form.format(one) for one in (known.min(), known.max()))) if len(known) else "–"
 
 
 def configs_of(profile: Profile, run: str) -> list[EvalConfig]:

@@ -10,6 +10,7 @@ BASES = ("one_wording", "many_wordings")
 PROFILE = "cpu"  # three seeds of every objective, 420 steps each, and the control
 LONGER = "fair"  # three seeds of `sharpen`, `tempered` and `task`, trained until little changes, and the control
 ROUNDS = "rounds"  # three rounds, each from the last one's policy, of `tempered` α=2, `task` and the control, three seeds
+DIGITS = "digits"  # sums of four and five digits, three seeds of `task`, `sharpen` and the control, in two orders
 OBJECTIVES = ("task", "sharpen", "tempered", "random")
 
 
@@ -197,6 +198,28 @@ def is_elicited(model: str) -> bool:
     base, made, task = (elicited(model, one).accuracy for one in ("base", WORKED, "task"))
     greedy = elicited(model, f"{WORKED}, greedy").accuracy >= accuracy(model, "task").accuracy_greedy
     return bool((made - base) / (task - base) > 0.75 and greedy)
+
+
+def of_beyond() -> str:
+    """Sums of one digit more than the base has ever seen."""
+    rows = table("beyond", DIGITS)
+    base, runs = rows[rows["run"] == "base"].iloc[0], rows[rows["run"] != "base"]
+    short = table("labels", DIGITS).query("objective == 'task' and data_set == 'arithmetic/test'")["accuracy_sampled"]
+    far = {objective: runs[runs["label"].str.startswith(objective)]["kl"] for objective in ("task", "random")}
+    nats = {name: f"{kl.min():.1f} to {kl.max():.1f} nats" for name, kl in far.items()}
+    never = f"`one_wording` solves {base.solved} of {base.questions} problems in {base.tries} tries each"
+    either = f"{len(runs)} runs solve {runs['solved'].max()} of {runs['questions'].max()} in {runs['tries'].max()} tries each"
+    return (
+        f"On sums of five digits, one more than the base was made for, {never}. Trained on four and five digits, in any order or "
+        f"the short ones first, {either}. `task` is right in {short.min():.1%} to {short.max():.1%} on up to four digits then. It "
+        "writes four columns for five digits, as the base does. "
+        f"It moves by {nats['task']} on these problems, and so does the control, by {nats['random']}"
+    )
+
+
+def nothing_is_beyond() -> bool:
+    """Whether neither the base nor any run solves a sum of five digits, beside a control that stayed at its base."""
+    return bool((table("beyond", DIGITS)["solved"] == 0).all() and table("control", DIGITS)["allowed"].eq(True).all())
 
 
 def of_control() -> str:

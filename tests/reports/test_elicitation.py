@@ -1,4 +1,6 @@
-"""The table of elicitation, by hand."""
+"""The tables of elicitation, by hand."""
+
+from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 from lib.evaluation.elicitation import Worked
 from lib.evaluation.metrics import Graded
 from lib.reports import elicitation
+from lib.storage import folders
 
 
 def sampled(*correct):
@@ -46,3 +49,34 @@ def test_the_figure_says_what_is_left_of_task(rows):
     elicitation.beside_worked(ax, rows.assign(model="m", data_set="d"))
     assert "beyond showing work, task +16.7 points" in ax.get_title(loc="left")
     plt.close("all")
+
+
+def test_what_lies_beyond_the_base_has_its_tries_beside_the_audit(tmp_path, monkeypatch):
+    """Two data sets: the first is none of its business. A question counts as solved if one try is right."""
+
+    class Profile:
+        name, models = "mine", ["m"]
+
+        def eval_configs(self, model):
+            return [SimpleNamespace(data=one, data_set=f"{one}/test", samples=4) for one in ("x", "y")]
+
+    kept = {"r0": sampled(0, 0.25, 0), "r1": sampled(0, 0, 0)}
+    runs = pd.DataFrame({"run": ["base-m", "r0", "r1"], "objective": ["base", "task", "task"], "label": ["base", "task", "task"]})
+    runs = pd.concat([runs.assign(model="m", data_set=f"{one}/test", checkpoint="last", path=runs["run"]) for one in ("x", "y")])
+    audit = dict.fromkeys(elicitation.AUDITED) | {"kl": 2.0, "share_beyond_reach": 0.25, "share_rest": 0.5}
+    monkeypatch.setattr(elicitation.results, "evaluations", lambda profile: runs)
+    monkeypatch.setattr(elicitation, "many_tries", lambda profile, model, data: pd.Series([0, 3, 0], index=list("abc")))
+    monkeypatch.setattr(elicitation.runner, "graded", lambda path: Graded(kept[path.name], kept[path.name]))
+    monkeypatch.setattr(elicitation, "audited", lambda profile, run, config: SimpleNamespace(row=lambda: audit))
+    monkeypatch.setattr(folders, "HOME", tmp_path)
+    assert elicitation.collect_beyond(Profile())
+    table = elicitation.load_beyond("mine")
+    assert table["data_set"].tolist() == ["y/test"] * 3 and table["run"].tolist() == ["base", "r0", "r1"]
+    assert table["solved"].tolist() == [1, 1, 0] and table["tries"].tolist() == [elicitation.MANY, 4, 4]
+    assert list((1 - table["chance_at_most"]) ** table["tries"]) == pytest.approx([0.05] * 3, abs=1e-5)
+    shown = elicitation.beyond_by_label(table)
+    assert list(shown) == ["label", "runs", "tries", "solved", "kl", "beyond_reach", "rest"]
+    assert shown.iloc[0].tolist() == ["base", 1, 256, "1 of 3", "0.0", "–", "–"]
+    assert shown.iloc[1].tolist() == ["task", 2, 4, "1 of 3", "2.0", "25", "50"]
+    monkeypatch.setattr(Profile, "eval_configs", lambda self, model: [None])
+    assert not elicitation.collect_beyond(Profile())
