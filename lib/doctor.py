@@ -79,7 +79,7 @@ def examine(profile: str) -> list[Finding]:
 
 
 def judge(found: Machine, profile: Profile) -> list[Finding]:
-    """What a machine means for a profile: one finding or more for each thing it needs, estimates last."""
+    """What a machine means for a profile: one finding or more for each thing it needs; disk, an estimate, comes last."""
     memory = Finding("note", MEASURED, SMALLER)
     for_gpu = [*_gpu(found), memory, *_disk(found, profile)] if profile.needs_gpu else [Finding("ok", "It needs no GPU.")]
     return [*_software(found), *_places(found, profile), *for_gpu]

@@ -7,6 +7,7 @@ from importlib import metadata
 
 from lib.storage.folders import ROOT
 
+CODE = ("lib", "notebooks", "profiles", "data/tiny", "tests/bench")
 PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes", "datasets", "unsloth", "math-verify")
 
 
@@ -23,7 +24,7 @@ def describe() -> dict[str, object]:
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "packages": {name: metadata.version(name) for name in PACKAGES},
         "git_commit": _git("rev-parse", "HEAD"),
-        "git_changed_code": _git("status", "--porcelain", "--untracked-files=no", "lib", "notebooks", "profiles", "data/tiny"),
+        "git_changed_code": _git("status", "--porcelain", "--untracked-files=no", *CODE),
     }
 
 

@@ -65,10 +65,13 @@ CLAIMS = (
         "RL with a task reward teaches these bases something that they could not do.",
         "a sceptic",
         "mostly fails on sums of up to four digits: the bases can do them if they show their work, and RL makes them show it; "
-        "five points are left. Fails on sums of five digits, which no run solves",
+        "five points are left. Fails on sums of five digits, tried on `one_wording`: no run solves one",
         lambda: f"{evidence.of_elicitation()}\n\n{evidence.of_beyond()}.",
         lambda: all(map(evidence.is_elicited, BASES)) and evidence.controlled() and evidence.nothing_is_beyond(),
-        (f"data/results/{PROFILE}/elicitation.csv", f"figures/{PROFILE}_elicitation.png", "data/results/digits/beyond.csv"),
+        (
+            *(f"data/results/{PROFILE}/elicitation.csv", f"figures/{PROFILE}_elicitation.png"),
+            *("data/results/digits/beyond.csv", "data/results/digits/steps.csv"),
+        ),
         "A problem that the base never solves in many tries, and a run that does. The network could do it: trained by supervision "
         "it gets most such sums (LOG.md). Not tried: a reward for each right column, or a base that has seen a few of them.",
     ),

@@ -114,6 +114,9 @@ def ways(ax: Axes, rows: pd.DataFrame) -> Axes:
     """How much of the way to its optimum each run has gone, as far as it is known, with its 95% interval over questions; a line of
     the axes per model and label, its seeds close together. The title names the run that has gone the least."""
     rows = rows.dropna(subset="way")
+    if rows.empty:
+        ax.set_title("of no run it is known how near it came")
+        return ax
     names = rows["model"] + ", " + rows["label"]
     places = {name: place for place, name in enumerate(dict.fromkeys(names))}
     looks = figures.styles(zip(rows["objective"], names))

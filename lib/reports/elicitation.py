@@ -19,7 +19,8 @@ from lib.storage.errors import UsageError
 
 MANY = 256  # tries of a base per question, of `PROBLEMS` questions
 PROBLEMS = 100
-AUDITED = ("kl", "alpha_star", "share_sharpening", "share_selection", "share_beyond_reach", "share_length", "share_rest", "refusal")
+PARTS = ("sharpening", "flattening", "selection", "beyond_reach", "length", "rest")
+AUDITED = ("kl", "alpha_star", *(f"share_{part}" for part in PARTS), "refusal")
 WORKED = "base, made to show its work"
 
 

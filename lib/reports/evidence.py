@@ -208,12 +208,16 @@ def of_beyond() -> str:
     far = {objective: runs[runs["label"].str.startswith(objective)]["kl"] for objective in ("task", "random")}
     nats = {name: f"{kl.min():.1f} to {kl.max():.1f} nats" for name, kl in far.items()}
     never = f"`one_wording` solves {base.solved} of {base.questions} problems in {base.tries} tries each"
-    either = f"{len(runs)} runs solve {runs['solved'].max()} of {runs['questions'].max()} in {runs['tries'].max()} tries each"
+    steps = table("steps", DIGITS)
+    later = steps[steps["run"].str.contains("task-shortest_first") & (steps["step"] >= steps["step"].max() // 2 + 1)]
+    signal = "no sample is ever right" if (later["task_accuracy"] == 0).all() else "some samples are right"
+    either = f"solve {runs['solved'].max()} of {runs['questions'].max()} in {runs['tries'].max()} tries each"
     return (
         f"On sums of five digits, one more than the base was made for, {never}. Trained on four and five digits, in any order or "
-        f"the short ones first, {either}. `task` is right in {short.min():.1%} to {short.max():.1%} on up to four digits then. It "
-        "writes four columns for five digits, as the base does. "
-        f"It moves by {nats['task']} on these problems, and so does the control, by {nats['random']}"
+        f"the short ones first, {len(runs)} runs, six each of `task`, `sharpen` and the control, {either}. `task` is right in "
+        f"{short.min():.1%} to {short.max():.1%} on up to four digits then. In the second half of its runs with the short ones "
+        f"first, where every problem has five digits, {signal}. It moves by {nats['task']} on these problems, and so does the "
+        f"control, by {nats['random']}"
     )
 
 

@@ -64,12 +64,14 @@ def save(figure: Figure, name: str, folder: Path = folders.HOME / "figures") -> 
 
 
 def _fit_title(ax: Axes, figure: Figure) -> None:
-    """Breaks the lines of a title that would run into the next panel or out of the figure; formulas stay whole."""
+    """Breaks a title that would run into the next panel or out of the figure; one with a formula is left as it is."""
     here, text = ax.get_window_extent(), ax.get_title(loc="left")
     others = [other.get_window_extent() for other in figure.axes]
     beside = [box.x0 for box in others if box.x0 > here.x1 - 1 and box.y0 < here.y1 and here.y0 < box.y1]
     room = min([*beside, figure.bbox.x1]) - here.x0 - 8
-    for title in ax.findobj(lambda one: isinstance(one, Text) and text and one.get_text() == text):
+    for title in ax.findobj(Text):
+        if not isinstance(title, Text) or title.get_text() != text or not text:
+            continue
         while (width := title.get_window_extent().width) > room and "$" not in title.get_text():
             letters = max(1, int(max(map(len, title.get_text().split("\n"))) * room / width))
             broken = textwrap.fill(text.replace("\n", " "), letters, break_long_words=False, break_on_hyphens=False)

@@ -74,7 +74,7 @@ def test_every_recording_is_judged():
         ("laptop", "quick", "Nothing keeps this machine from running the profile quick."),
         ("laptop", "gpu24", "problem  There is no GPU.\n         Use a machine with one, or a profile without, such as"),
         ("laptop", "gpu24", "This machine CANNOT run the profile gpu24."),
-        ("laptop", "gpu24", "GPU memory and time a step takes was measured for some settings: docs/gpu.md"),  # how large a GPU
+        ("laptop", "gpu24", "GPU memory and time a step takes was measured for some settings: docs/gpu.md"),
         ("cpu_torch", "gpu24", "problem  A GPU driver is there, but this torch cannot use a GPU."),
         ("cpu_torch", "gpu24", "Install torch's CUDA build"),
         ("rtx4090", "gpu24", "ok       NVIDIA GeForce RTX 4090, with 23.1 GiB of memory free."),
