@@ -14,7 +14,7 @@ from lib.evaluation import statistics
 from lib.reports import figures
 
 LAST = 10  # a title gives the mean of the last one of so many parts of training
-NAMED = ("task", "sharpen", "random")  # the objectives that a title names; it names others only if none of them is there
+NAMED = ("task", "sharpen", "random")  # the objectives that a title names; and others only if there is none but the control
 MOST = 4  # labels in a title
 
 
@@ -61,8 +61,11 @@ def over_training(ax: Axes, model: str, lines: Mapping[tuple[str, str], pd.DataF
 
 def named(values: Mapping[tuple[str, str], float], of: Sequence[str] = NAMED) -> dict[str, float]:
     """What a title has room for of values by (objective, label): those of the objectives `of`, and of any others if there are none
-    of these. Where an objective has several labels they are named: without the objective if it is the only one, and else two."""
-    chosen = {key: value for key, value in values.items() if key[0] in of} or dict(values)
+    of these but the control. Where an objective has several labels they are named: without the objective if it is the only one,
+    and else two."""
+    chosen = {key: value for key, value in values.items() if key[0] in of}
+    if {objective for objective, _ in chosen} <= {"random"}:
+        chosen = dict(values)
     several = Counter(objective for objective, _ in chosen)
     names = {label if several[objective] > 1 else objective: value for (objective, label), value in chosen.items()}
     if len(several) == 1:

@@ -72,6 +72,8 @@ def test_a_title_names_labels_where_an_objective_has_several_and_others_where_no
     alphas = {("tempered", f"tempered α={alpha}"): float(alpha) for alpha in range(1, 7)}
     assert comparison.named(alphas) == {f"α={alpha}": float(alpha) for alpha in range(1, 5)}
     assert comparison.named({("task", "task"): 1.0, ("tilted", "t"): 2.0}) == {"task": 1.0}
+    beside = comparison.named(alphas | {("random", "random"): 0.0})
+    assert beside == {"tempered α=1": 1.0, "tempered α=2": 2.0}  # the control alone would say nothing
 
 
 def test_the_largest_step_of_each_label_is_found():
