@@ -99,10 +99,9 @@ def collect_beyond(profile: Profile) -> bool:
     return True
 
 
-def _solved(right: pd.Series, tries: int) -> dict[str, float]:
-    """Of the right tries of each question: how many questions have one, and the chance per try that so many failures in a row leave
-    open, which still happen in 5% of cases."""
-    return {"questions": len(right), "tries": tries, "solved": int((right > 0).sum()), "chance_at_most": 1 - 0.05 ** (1 / tries)}
+def _solved(right: pd.Series, tries: int) -> dict[str, int]:
+    """Of the right tries of each question: how many questions have one."""
+    return {"questions": len(right), "tries": tries, "solved": int((right > 0).sum())}
 
 
 def load_beyond(profile: str) -> pd.DataFrame:

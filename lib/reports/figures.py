@@ -56,15 +56,17 @@ def save(figure: Figure, name: str, folder: Path = folders.HOME / "figures") -> 
     """Writes `<name>.png` and `<name>.svg`, atomically and without dates; titles that are too wide are broken into lines."""
     for _ in range(3):  # a title that became narrower moves the panels
         figure.draw_without_rendering()
-        for ax in figure.axes:
-            _fit_title(ax, figure)
+        broken = [_fit_title(ax, figure) for ax in figure.axes]
+        if not any(broken):
+            break
     for suffix, metadata in (("svg", {"Date": None}), ("png", None)):
         with files.atomic(folder / f"{name}.{suffix}") as path:
             figure.savefig(path, format=suffix, metadata=metadata)
 
 
-def _fit_title(ax: Axes, figure: Figure) -> None:
-    """Breaks a title that would run into the next panel or out of the figure; one with a formula is left as it is."""
+def _fit_title(ax: Axes, figure: Figure) -> bool:
+    """Breaks a title that would run into the next panel or out of the figure, and says whether it did; one with a formula is left
+    as it is."""
     here, text = ax.get_window_extent(), ax.get_title(loc="left")
     others = [other.get_window_extent() for other in figure.axes]
     beside = [box.x0 for box in others if box.x0 > here.x1 - 1 and box.y0 < here.y1 and here.y0 < box.y1]
@@ -78,6 +80,7 @@ def _fit_title(ax: Axes, figure: Figure) -> None:
             if broken == title.get_text():
                 break
             title.set_text(broken)
+    return ax.get_title(loc="left") != text
 
 
 def smooth(values: ArrayLike, window: int = 5) -> np.ndarray:

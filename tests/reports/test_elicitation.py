@@ -73,7 +73,6 @@ def test_what_lies_beyond_the_base_has_its_tries_beside_the_audit(tmp_path, monk
     table = elicitation.load_beyond("mine")
     assert table["data_set"].tolist() == ["y/test"] * 3 and table["run"].tolist() == ["base", "r0", "r1"]
     assert table["solved"].tolist() == [1, 1, 0] and table["tries"].tolist() == [elicitation.MANY, 4, 4]
-    assert list((1 - table["chance_at_most"]) ** table["tries"]) == pytest.approx([0.05] * 3, abs=1e-5)
     shown = elicitation.beyond_by_label(table)
     assert list(shown) == ["label", "runs", "tries", "solved", "kl", "beyond_reach", "rest"]
     assert shown.iloc[0].tolist() == ["base", 1, 256, "1 of 3", "0.0", "–", "–"]
