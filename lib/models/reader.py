@@ -72,6 +72,7 @@ class Reader:
     def _pass(self, ids: torch.Tensor, positions: torch.Tensor, **options: int) -> torch.Tensor:
         to = {"input_ids": ids, "attention_mask": self.mask, "position_ids": positions}
         moved = {name: tensor.to(self.device) for name, tensor in to.items()}
-        out = self.model(**moved, past_key_values=self.cache, use_cache=True, **options)
+        # on a GPU Unsloth answers a single token with a tuple unless return_dict is said
+        out = self.model(**moved, past_key_values=self.cache, use_cache=True, return_dict=True, **options)
         self.cache = out.past_key_values
         return out.logits

@@ -16,8 +16,10 @@ import pytest
 from lib import profiles
 from lib.data import problems
 from lib.models import loading, sampling, scoring, sources, tokens
+from lib.models.engine import ModelEngine
 from lib.storage import digests, files, folders
 from lib.storage.errors import UsageError
+from lib.theory import samplers
 from lib.training import train
 from tests.bench import gpu
 from tests.training.test_train import SMALL, rescored
@@ -68,6 +70,15 @@ def test_the_sampler_knows_its_own_log_probability_and_repeats_itself(scored):
     again = sampling.sample(model, tokenizer, prompts, sampling.Sampler(max_tokens=64))
     assert [c.ids for c in again] == ids
     np.testing.assert_allclose([c.logprob for c in again], scores(scored), atol=LOGPROB)
+
+
+@pytest.mark.parametrize("chain", [False, True], ids=["draw", "metropolis"])
+def test_samplers_without_training_know_their_own_log_probability(scored, chain):
+    model, tokenizer, prompts, _ = scored
+    engine, rng = ModelEngine(model, tokenizer, prompts), np.random.default_rng(0)
+    drawn = samplers.metropolis(engine, 64, 2.0, 2, rng) if chain else samplers.draw(engine, 64, 1.0, rng)
+    ids = [row[:length].tolist() for row, length in zip(drawn.rows.tokens, drawn.rows.length, strict=True)]
+    np.testing.assert_allclose(drawn.rows.sum_p(), scores((model, tokenizer, prompts, ids)), atol=LOGPROB)
 
 
 @pytest.mark.parametrize("backend", gpu.BACKENDS)
