@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator
 
 from lib.evaluation import forecast_check
 from lib.evaluation.forecast import BaseSamples
@@ -14,6 +15,7 @@ from lib.storage import folders
 
 NAMES = {"completion": "$p^α$, whole completions", "mean": "log p per token", "answer": "answers (their marginal)"}
 MARK: dict[str, Any] = {"color": "black", "linestyle": "none"}  # a trained run
+LEAST = 100  # questions for five groups of them: of fewer, a group's forecast is noise
 FACES = ("none", "0.75", "0.4")  # of the first, second and further labels of one objective
 SAID = {
     "sampled": "sampled",
@@ -51,10 +53,12 @@ def trained_on(trained: pd.DataFrame, sampled: Mapping[str, pd.DataFrame], quest
 
 
 def grouped(
-    samples: BaseSamples, tempered: pd.DataFrame, sampled: Mapping[str, pd.DataFrame], questions: Sequence[str]
+    samples: BaseSamples, tempered: pd.DataFrame, sampled: Mapping[str, pd.DataFrame], questions: Sequence[str], least: int = LEAST
 ) -> pd.DataFrame:
     """`forecast_check.by_group` of the runs whose samples are there, a row per α and group: trained accuracy of a question is the
-    mean over seeds. `questions` are those of `samples`, in order."""
+    mean over seeds. `questions` are those of `samples`, in order; of fewer than `least` there are no groups."""
+    if len(questions) < least:
+        return pd.DataFrame()
     found = []
     for alpha, runs in tempered[tempered["run"].isin(list(sampled))].groupby("alpha"):
         own = [sampled[run].groupby("problem_id", sort=False)["correct"].mean().loc[list(questions)] for run in runs["run"]]
@@ -136,5 +140,8 @@ def by_tokens(ax: Axes, name: str, methods: pd.DataFrame, trained: pd.DataFrame,
     told = [f"{100 * best[one]:.0f}% {how}" for one, how in SAID.items() if one in best]
     ax.set_title(f"{name}: {told[0]}, {told[1]},\n{', '.join(told[2:])}")
     ax.set(xscale="log", xlabel="tokens per problem (log scale)", ylabel="accuracy (%)", ylim=(0, 102))
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.xaxis.set_minor_formatter("")
     ax.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5), markerscale=0.6)
     return ax

@@ -39,10 +39,11 @@ def test_groups_average_over_seeds_and_have_intervals(trained):
     rng = np.random.default_rng(0)
     samples = BaseSamples(rng.normal(-2, 1, (10, 8)), rng.integers(0, 2, (10, 8)) * 1.0, np.ones((10, 8)), np.zeros((10, 8)))
     sampled = {"t-s0": drawn(*[2] * 10), "t-s1": drawn(*[0] * 10), "x-s0": drawn(*[2] * 10)}
-    found = forecasts.grouped(samples, trained[trained["objective"] == "tempered"], sampled, ASKED)
+    found = forecasts.grouped(samples, trained[trained["objective"] == "tempered"], sampled, ASKED, 10)
     assert found["group"].tolist() == [1, 2, 3, 4, 5] and found["seeds"].eq(2).all() and found["trained"].eq(0.5).all()
     assert (found["forecast_low"] <= found["forecast"]).all() and (found["forecast"] <= found["forecast_high"]).all()
-    assert forecasts.grouped(samples, trained, {}, ASKED).empty
+    assert forecasts.grouped(samples, trained, {}, ASKED, 10).empty
+    assert forecasts.grouped(samples, trained, sampled, ASKED, 11).empty
 
 
 def test_the_groups_figure_names_the_farthest_group_and_has_error_bars():
