@@ -84,7 +84,7 @@ CLAIMS = (
         other_bases.sharpening_does_most_for_the_real_model,
         (
             *(f"data/results/{other_bases.REAL}/{name}.csv" for name in ("differences", "steps", "audit")),
-            *(f"figures/{other_bases.REAL}_{name}.png" for name in ("final_accuracy", "accuracy_by_step", "audit")),
+            *(f"figures/{other_bases.REAL}_{name}.png" for name in ("final_accuracy", "remembered", "audit")),
         ),
         "A larger model, or a task that is not a list of facts to be remembered: held-out problems may then gain as well.",
     ),

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lib.evaluation import statistics
+from lib.profiles import Profile
 from lib.reports import figures
 
 LAST = 10  # a title gives the mean of the last one of so many parts of training
@@ -107,6 +108,51 @@ def pass_gains(ax: Axes, model: str, summary: pd.DataFrame) -> Axes:
     ax.set_xscale("log", base=2)
     ax.set_xticks(ks, [str(k) for k in ks])
     ax.set(xlabel="k (samples per problem)", ylabel="pass@k less that of the base (points)")
+    return ax
+
+
+def asks_again(profile: Profile, model: str) -> bool:
+    """Whether some run of a model is asked training problems more than once, and so could remember them."""
+    configs = [profile.train_config(**row) for row in profile.rows.values() if row["model"] == model]
+    return any(one.steps * one.prompts_per_step > one.train_problems for one in configs)
+
+
+def late_accuracy(steps: pd.DataFrame) -> pd.Series:
+    """Accuracy on the training samples of each run, from 0 to 1: the mean over the last quarter of its steps."""
+    return steps[steps["step"] >= 0.75 * (steps["step"].max() + 1)].groupby("run")["task_accuracy"].mean()
+
+
+def gains(model: str, summary: pd.DataFrame, steps: pd.DataFrame) -> pd.DataFrame:
+    """By how many points each run of a model is right more often than the control of its seed, which saw the same problems:
+    `trained_on` by `late_accuracy`, and `held_out`. With `run`, `objective` and `label`; empty without a control."""
+    rows, late = summary[summary["model"] == model], late_accuracy(steps[steps["model"] == model])
+    rows = rows.assign(trained_on=100 * rows["run"].map(late), held_out=100 * rows["accuracy_sampled"])
+    control = rows[rows["objective"] == "random"].groupby("seed")[["trained_on", "held_out"]].mean()
+    after = rows[~rows["objective"].isin(["base", "random"]) & rows["seed"].isin(control.index)]
+    less = after[["trained_on", "held_out"]] - control.loc[after["seed"]].to_numpy()
+    return after[["run", "objective", "label"]].join(less)
+
+
+def remembered(ax: Axes, model: str, gained: pd.DataFrame) -> Axes:
+    """`gains` on problems that were trained on (open) and on held-out ones (filled): a line of the axes per label, the mean over
+    seeds, with a dot for each. The title has both of `task` and `sharpen`."""
+    labels = list(dict.fromkeys(zip(gained["objective"], gained["label"], strict=True)))
+    looks, kinds = figures.styles(labels), {"trained_on": "problems that were trained on", "held_out": "held-out problems"}
+    told = {}
+    for up, kind in enumerate(kinds):
+        for place, key in enumerate(labels):
+            seeds, look = gained.loc[gained["label"] == key[1], kind], looks[key] | {"linestyle": "none", "markersize": 9}
+            ax.plot(seeds, np.full(len(seeds), place + 0.3 * up), ".", color="black", markersize=4)
+            ax.plot(seeds.mean(), place + 0.3 * up, **look | {"markerfacecolor": look["color"] if up else "white"})
+            told[kind, key] = seeds.mean()
+    for kind, face in zip(kinds, ("white", "0.4"), strict=True):
+        ax.plot([], [], "o", color="0.4", markerfacecolor=face, label=kinds[kind])
+    ends = {kind: named({key: told[kind, key] for key in labels}, ("task", "sharpen")) for kind in kinds}
+    said = [", ".join(f"{name} {gain:+.0f}".replace("-", "−") for name, gain in ends[kind].items()) for kind in kinds]
+    ax.set_title(f"{model}, held-out problems: {said[1]};\ntrained ones: {said[0]}")
+    ax.set_yticks(np.arange(len(labels)) + 0.15, [label for _, label in labels])
+    ax.invert_yaxis()
+    ax.set(xlabel="accuracy less that of the control (points)", xlim=(min(0, gained["held_out"].min()), None))
     return ax
 
 

@@ -2,18 +2,17 @@
 
 import pandas as pd
 
+from lib.reports.comparison import late_accuracy
 from lib.reports.evidence import OBJECTIVES, accuracy, change, points, sharpening, table
 
 REAL = "smollm"  # SmolLM2-135M-Instruct on multiplication tables, three seeds of `task`, `sharpen`, `tempered` and the control
 MODEL = "SmolLM2-135M-Instruct"
-LAST = 10  # steps of a run, over which its accuracy on the problems that it was trained on is taken
 
 
 def on_trained_problems() -> pd.DataFrame:
-    """How often a run on the real model was right in its last steps, on problems that it was trained on: a row per objective, with
+    """How often runs on the real model were right at the end, on problems that they were trained on: a row per objective, with
     the mean, lowest and highest seed."""
-    steps = table("steps", REAL)
-    late = steps[steps["step"] > steps["step"].max() - LAST].groupby("run")["task_accuracy"].mean()
+    late = late_accuracy(table("steps", REAL))
     objective = late.index.str.removeprefix(f"{MODEL}-").str.split("-").str[0]
     return late.groupby(objective).agg(["mean", "min", "max"])
 
@@ -31,8 +30,8 @@ def of_the_real_model() -> str:
         f"held out it is right in {base.accuracy_sampled:.1%} of its samples. Change of accuracy: {changes}. The control's seeds "
         f"end between {control.lowest_seed:.1%} and {control.highest_seed:.1%}, so it is a loose one. With greedy decoding the "
         f"untrained model is right on {greedy['base']}, after `task` on {greedy['task']}, after `sharpen` on {greedy['sharpen']}. "
-        f"On the 51 products that were trained on, in the last {LAST} steps, `task` is right in {seen['task']} of the samples, "
-        f"`sharpen` in {seen['sharpen']}, the control in {seen['random']}. The forecast of `tempered` at "
+        f"On the 51 products that were trained on, in the last quarter of the steps, `task` is right in {seen['task']} of the "
+        f"samples, `sharpen` in {seen['sharpen']}, the control in {seen['random']}. The forecast of `tempered` at "
         f"$\\alpha = {first.alpha:g}$ was {first.forecast:.1%} ({first.low:.1%} to {first.high:.1%}), and its seeds ended at "
         f"{ends}. By the audit, what `sharpen` did is {sharpening(MODEL, 'sharpen', REAL)}, and what `task` did "
         f"{sharpening(MODEL, 'task', REAL)}; nearly all else is the rest, which no power of $p$ and no preference for right "

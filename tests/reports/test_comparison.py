@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lib import profiles
 from lib.reports import comparison, results
 
 
@@ -54,6 +55,30 @@ def test_gains_are_over_the_base_and_seeds_are_dots(summary):
     np.testing.assert_allclose(dots[0].get_ydata(), [30, 0, 40, 0], atol=1e-9)
     assert ax.get_title(loc="left") == "m: at k = 2 the base solves 90.0%;\ngained there: task +0, sharpen −20 points"
     plt.close("all")
+
+
+def test_what_was_remembered_is_against_the_control_of_the_same_seed():
+    """By hand: the last quarter of 8 steps is steps 6 and 7. Seed 1 has no control."""
+    late = {"task-s0": (0.9, 0.7), "random-s0": (0.2, 0.4), "task-s1": (1.0, 1.0)}
+    rows = [(run, step, ends[step - 6] if step >= 6 else 0.0) for run, ends in late.items() for step in range(8)]
+    steps = pd.DataFrame(rows, columns=["run", "step", "task_accuracy"]).assign(model="m")
+    runs = [("base", "base", None, 0.4), *((run, run[:-3], int(run[-1]), right) for run, right in zip(late, (0.6, 0.5, 0.9)))]
+    summary = pd.DataFrame(runs, columns=["run", "objective", "seed", "accuracy_sampled"]).assign(model="m", label="task")
+    found = comparison.gains("m", summary, steps)
+    assert found["run"].tolist() == ["task-s0"]
+    assert found[["trained_on", "held_out"]].to_numpy() == pytest.approx(np.array([[50, 10]]))
+    assert comparison.gains("m", summary[summary["objective"] != "random"], steps).empty
+    ax = comparison.remembered(plt.figure().subplots(), "m", found)
+    assert ax.get_title(loc="left") == "m, held-out problems: task +10;\ntrained ones: task +50"
+    means = [line for line in ax.get_lines() if line.get_marker() == "o" and len(line.get_xdata())]
+    assert [line.get_xdata()[0] for line in means] == pytest.approx([50, 10])
+    assert [line.get_markerfacecolor() == "white" for line in means] == [True, False]
+    plt.close("all")
+
+
+@pytest.mark.parametrize(("profile", "model", "again"), [("smollm", "SmolLM2-135M-Instruct", True), ("cpu", "one_wording", False)])
+def test_only_a_run_that_is_asked_more_than_there_is_can_remember(profile, model, again):
+    assert comparison.asks_again(profiles.load(profile), model) == again
 
 
 def test_the_final_title_has_the_base_and_means_over_seeds(summary):
