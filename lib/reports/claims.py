@@ -78,15 +78,15 @@ CLAIMS = (
     Claim(
         "A real pretrained model learns from a task reward what sharpening cannot give it.",
         "the paper",
-        "holds for the problems that it was trained on; on problems that were held out, sharpening gives more than three quarters "
-        "of the gain, and greedy decoding of the untrained model no less than any training. One small model, one simple task",
+        "not found on problems that were held out: there sharpening gains about as much, and greedy decoding of the untrained "
+        "model is no less accurate; found on the problems that it was trained on. One small model, one simple task",
         other_bases.of_the_real_model,
-        other_bases.sharpening_does_most_for_the_real_model,
+        other_bases.held_out_is_sharpened_and_trained_is_learnt,
         (
             *(f"data/results/{other_bases.REAL}/{name}.csv" for name in ("differences", "steps", "audit")),
             *(f"figures/{other_bases.REAL}_{name}.png" for name in ("final_accuracy", "remembered", "audit")),
         ),
-        "A larger model, or a task that is not a list of facts to be remembered: held-out problems may then gain as well.",
+        "A larger model, more problems, the two sets exchanged, or a task that is not a list of facts to be remembered.",
     ),
     Claim(
         "A learning rate proves nothing without a control.",

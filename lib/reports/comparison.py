@@ -112,25 +112,28 @@ def pass_gains(ax: Axes, model: str, summary: pd.DataFrame) -> Axes:
 
 
 def asks_again(profile: Profile, model: str) -> bool:
-    """Whether some run of a model is asked training problems more than once, and so could remember them."""
-    configs = [profile.train_config(**row) for row in profile.rows.values() if row["model"] == model]
-    return any(one.steps * one.prompts_per_step > one.train_problems for one in configs)
+    """Whether, by its settings, a model is asked training problems more than once, and so could remember them."""
+    rows = [row for row in profile.rows.values() if row["model"] == model]
+    configs = [(profile.train_config(**row), row.get("round", 1)) for row in rows]
+    return any(rounds * one.steps * one.prompts_per_step > one.train_problems for one, rounds in configs)
 
 
 def late_accuracy(steps: pd.DataFrame) -> pd.Series:
     """Accuracy on the training samples of each run, from 0 to 1: the mean over the last quarter of its steps."""
-    return steps[steps["step"] >= 0.75 * (steps["step"].max() + 1)].groupby("run")["task_accuracy"].mean()
+    whole = steps.groupby("run")["step"].transform("max") + 1
+    return steps[steps["step"] + 1 > 0.75 * whole].groupby("run")["task_accuracy"].mean()
 
 
 def gains(model: str, summary: pd.DataFrame, steps: pd.DataFrame) -> pd.DataFrame:
-    """By how many points each run of a model is right more often than the control of its seed, which saw the same problems:
-    `trained_on` by `late_accuracy`, and `held_out`. With `run`, `objective` and `label`; empty without a control."""
+    """By how many points each run of a model is right more often than the control of its seed (rate, round, order), which saw the
+    same problems: `trained_on` by `late_accuracy`, and `held_out`. With `run`, `objective`, `label`; empty without a control."""
     rows, late = summary[summary["model"] == model], late_accuracy(steps[steps["model"] == model])
     rows = rows.assign(trained_on=100 * rows["run"].map(late), held_out=100 * rows["accuracy_sampled"])
-    control = rows[rows["objective"] == "random"].groupby("seed")[["trained_on", "held_out"]].mean()
-    after = rows[~rows["objective"].isin(["base", "random"]) & rows["seed"].isin(control.index)]
-    less = after[["trained_on", "held_out"]] - control.loc[after["seed"]].to_numpy()
-    return after[["run", "objective", "label"]].join(less)
+    keys, both = [key for key in ("seed", "learning_rate", "round", "order") if key in rows], ["trained_on", "held_out"]
+    control = rows[rows["objective"] == "random"].groupby(keys, as_index=False)[both].mean()
+    after = rows[~rows["objective"].isin(["base", "random"])].merge(control, on=keys, suffixes=("", "_control"))
+    less = {one: after[one] - after[f"{one}_control"] for one in both}
+    return after[["run", "objective", "label"]].assign(**less)
 
 
 def remembered(ax: Axes, model: str, gained: pd.DataFrame) -> Axes:
@@ -146,13 +149,14 @@ def remembered(ax: Axes, model: str, gained: pd.DataFrame) -> Axes:
             ax.plot(seeds.mean(), place + 0.3 * up, **look | {"markerfacecolor": look["color"] if up else "white"})
             told[kind, key] = seeds.mean()
     for kind, face in zip(kinds, ("white", "0.4"), strict=True):
-        ax.plot([], [], "o", color="0.4", markerfacecolor=face, label=kinds[kind])
+        ax.plot([], [], "o", color="0.4", markerfacecolor=face, label=f"{kinds[kind]}, mean")
+    ax.plot([], [], ".", color="black", label="each seed")
     ends = {kind: named({key: told[kind, key] for key in labels}, ("task", "sharpen")) for kind in kinds}
-    said = [", ".join(f"{name} {gain:+.0f}".replace("-", "−") for name, gain in ends[kind].items()) for kind in kinds]
-    ax.set_title(f"{model}, held-out problems: {said[1]};\ntrained ones: {said[0]}")
+    said = {kind: ", ".join(f"{name} {gain:+.0f}".replace("-", "−") for name, gain in ends[kind].items()) for kind in kinds}
+    ax.set_title(f"{model}, points above the control:\nheld out {said['held_out']};\ntrained on {said['trained_on']}")
     ax.set_yticks(np.arange(len(labels)) + 0.15, [label for _, label in labels])
     ax.invert_yaxis()
-    ax.set(xlabel="accuracy less that of the control (points)", xlim=(min(0, gained["held_out"].min()), None))
+    ax.set(xlabel="accuracy less that of the control (points)", xlim=(min(0, 1.1 * gained[[*kinds]].min(axis=None)), None))
     return ax
 
 

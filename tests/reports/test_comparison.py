@@ -69,14 +69,36 @@ def test_what_was_remembered_is_against_the_control_of_the_same_seed():
     assert found[["trained_on", "held_out"]].to_numpy() == pytest.approx(np.array([[50, 10]]))
     assert comparison.gains("m", summary[summary["objective"] != "random"], steps).empty
     ax = comparison.remembered(plt.figure().subplots(), "m", found)
-    assert ax.get_title(loc="left") == "m, held-out problems: task +10;\ntrained ones: task +50"
+    assert ax.get_title(loc="left") == "m, points above the control:\nheld out task +10;\ntrained on task +50"
     means = [line for line in ax.get_lines() if line.get_marker() == "o" and len(line.get_xdata())]
     assert [line.get_xdata()[0] for line in means] == pytest.approx([50, 10])
     assert [line.get_markerfacecolor() == "white" for line in means] == [True, False]
     plt.close("all")
 
 
-@pytest.mark.parametrize(("profile", "model", "again"), [("smollm", "SmolLM2-135M-Instruct", True), ("cpu", "one_wording", False)])
+def test_what_was_remembered_shows_losses_and_tells_labels_and_rates_apart():
+    """A control of another rate is not subtracted; a gain below 0 stays inside of the axes."""
+    rows = [
+        ("t", "tempered", "tempered α=2", 1e-4, 0.3),
+        ("u", "tempered", "tempered α=4", 1e-3, 0.9),
+        ("r", "random", "random", 1e-4, 0.5),
+    ]
+    summary = pd.DataFrame(rows, columns=["run", "objective", "label", "learning_rate", "accuracy_sampled"]).assign(
+        model="m", seed=0
+    )
+    steps = pd.DataFrame({"run": ["t", "u", "r"], "step": 0, "task_accuracy": [0.1, 0.9, 0.5], "model": "m"})
+    found = comparison.gains("m", summary, steps)
+    assert found["label"].tolist() == ["tempered α=2"]
+    assert found[["trained_on", "held_out"]].to_numpy() == pytest.approx(np.array([[-40, -20]]))
+    ax = comparison.remembered(plt.figure().subplots(), "m", pd.concat([found, found.assign(label="tempered α=4")]))
+    assert ax.get_xlim()[0] < -40 and [tick.get_text() for tick in ax.get_yticklabels()] == ["tempered α=2", "tempered α=4"]
+    plt.close("all")
+
+
+@pytest.mark.parametrize(
+    ("profile", "model", "again"),
+    [("smollm", "SmolLM2-135M-Instruct", True), ("cpu", "one_wording", False), ("rounds", "one_wording", False)],
+)
 def test_only_a_run_that_is_asked_more_than_there_is_can_remember(profile, model, again):
     assert comparison.asks_again(profiles.load(profile), model) == again
 

@@ -83,18 +83,20 @@ def test_missing_results_say_what_to_run(tmp_path, monkeypatch):
         results.load("quick")
 
 
-def _evaluated(home, data=("x",), runs_and_seeds=((0, 0.5), (1, 0.75)), grader="g", best=None):
-    """A profile with a base and one run per seed, and their run folders: four questions each, whose accuracy is as given."""
+def _evaluated(home, data=("x",), runs_and_seeds=((0, 0.5), (1, 0.75)), grader="g", best=None, sharpen=()):
+    """A profile with a base, a run of `task` per seed, runs of `sharpen` if asked for, and their folders: four questions each,
+    whose accuracy is as given."""
     profile = Profile(
         name="mine",
         title="",
         seeds=[seed for seed, _ in runs_and_seeds],
         train={},
         evaluate={"data": list(data)},
-        runs=[{"model": "./b", "objective": "task"}],
+        runs=[{"model": "./b", "objective": objective} for objective in (["task", "sharpen"] if sharpen else ["task"])],
     )
     rows = [("base-b", "base", None, "base", "x-test", 0.25)]
     rows += [(f"b-task-s{seed}", "task", seed, "last", "x-test", accuracy) for seed, accuracy in runs_and_seeds]
+    rows += [(f"b-sharpen-s{seed}", "sharpen", seed, "last", "x-test", accuracy) for seed, accuracy in sharpen]
     rows += [("b-task-s0", "task", 0, "best", "x-test-best", best)] if best is not None else []
     for run, objective, seed, checkpoint, stem, accuracy in rows:
         folder = home / "runs" / "mine" / run
@@ -126,6 +128,14 @@ def test_differences_are_paired_over_questions_and_seeds(tmp_path, monkeypatch):
     assert row[["model", "data_set", "label", "before", "after"]].tolist() == ["b", "x/test", "task", "base", "last"]
     assert row["mean"] == pytest.approx(0.375) and row["questions"] == 4 and row["seeds"] == 2
     assert row["noise"] == "evaluation and training noise" and row["low"] < 0.375 < row["high"]
+
+
+def test_the_task_reward_is_set_against_each_other_objective(tmp_path, monkeypatch):
+    """Of four questions `sharpen` has one and two right, `task` of the same seeds two and three."""
+    assert _collect(tmp_path, monkeypatch, sharpen=((0, 0.25), (1, 0.5)))
+    rows = results.load_differences("mine")
+    assert rows["label"].tolist() == ["task", "sharpen α=0", "sharpen α=0"] and rows["after"].tolist() == ["last", "last", "task"]
+    assert rows["mean"].tolist() == pytest.approx([0.375, 0.125, 0.25]) and rows["seeds"].tolist() == [2, 2, 2]
 
 
 def test_an_objective_has_a_row_with_all_of_its_seeds(tmp_path, monkeypatch):
