@@ -25,7 +25,7 @@ from lib.storage import files, folders
 from lib.training import train
 from lib.training.config import TrainConfig
 
-QWEN, LLAMA = "Qwen/Qwen2.5-3B-Instruct", "unsloth/Llama-3.2-3B-Instruct"
+QWEN, LLAMA, QWEN3 = "Qwen/Qwen2.5-3B-Instruct", "unsloth/Llama-3.2-3B-Instruct", "Qwen/Qwen3-4B-Instruct-2507"
 CONFIGS: dict[str, dict] = {  # from the models' published config.json
     QWEN: {"model_type": "qwen2", "vocab_size": 151_936, "hidden_size": 2048, "intermediate_size": 11_008}
     | {"num_hidden_layers": 36, "num_attention_heads": 16, "num_key_value_heads": 2}
@@ -33,6 +33,9 @@ CONFIGS: dict[str, dict] = {  # from the models' published config.json
     LLAMA: {"model_type": "llama", "vocab_size": 128_256, "hidden_size": 3072, "intermediate_size": 8192}
     | {"num_hidden_layers": 28, "num_attention_heads": 24, "num_key_value_heads": 8, "head_dim": 128}
     | {"tie_word_embeddings": True, "max_position_embeddings": 131_072},
+    QWEN3: {"model_type": "qwen3", "vocab_size": 151_936, "hidden_size": 2560, "intermediate_size": 9728}
+    | {"num_hidden_layers": 36, "num_attention_heads": 32, "num_key_value_heads": 8, "head_dim": 128}
+    | {"tie_word_embeddings": True, "max_position_embeddings": 262_144},
 }
 BACKENDS = ("unsloth", "plain")
 WEIGHTS = Path(tempfile.gettempdir()) / "kit-bench-weights"
@@ -64,7 +67,7 @@ def cases() -> list[Case]:
     """All cases, the most telling first: those with 2,048 tokens take minutes each."""
     small = [Case("one_wording", r, b, None, 96, 64, 5) for b in BACKENDS for r in ("task", "tempered")]
     full = Case(QWEN, "tempered", "unsloth", 24, 2048, 4, 0)
-    pairs = [Case(m, r, "unsloth", 24) for m in (QWEN, LLAMA) for r in ("tempered", "task")]
+    pairs = [Case(m, r, "unsloth", 24) for m in (QWEN, LLAMA, QWEN3) for r in ("tempered", "task")]
     plain = [Case(m, "tempered", "plain", 24, steps=0) for m in (QWEN, LLAMA)]
     rest = [dataclasses.replace(full, model=LLAMA), dataclasses.replace(full, cap=48, micro_batch=8)]
     rest += [dataclasses.replace(full, backend="plain"), dataclasses.replace(full, objective="task")]
