@@ -119,14 +119,14 @@ def by_question(samples: BaseSamples, alpha: float, kind: str = "completion") ->
 
 def forecast(samples: BaseSamples, alphas: Sequence[float], kind: str = "completion") -> list[Point]:
     """Accuracy under p^α for each α, averaged over questions, with 95% intervals for questions like these; `kind` as in `energies`.
-    α = 1 is never refused."""
+    α = 1 is never refused. A mean of jackknifed values may lie a little outside of 0 to 1: all three are cut off there."""
     points, (base, _) = [], by_question(samples, 1.0, kind)
     for alpha in alphas:
         accuracy, correction = by_question(samples, alpha, kind)
         change = estimate(accuracy - base)
         ess = float((1.0 / (weights(samples, alpha, kind) ** 2).sum(axis=1)).mean())
         refusal = "" if alpha == 1 else _refusal(samples, alpha, kind, ess, correction.mean(), change)
-        given = None if refusal else estimate(accuracy)
+        given = None if refusal else Interval(*np.clip(estimate(accuracy), 0.0, 1.0))
         points.append(Point(float(alpha), given, None if refusal else change, ess, refusal))
     return points
 

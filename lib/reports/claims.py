@@ -76,6 +76,16 @@ CLAIMS = (
         "it gets most such sums (LOG.md). Not tried: a reward for each right column, or a base that has seen a few of them.",
     ),
     Claim(
+        "What sharpening does was shown on two bases alone, which were made to order.",
+        "a sceptic",
+        "not any more: of nine bases it helps the three with one wording and hurts the six with two or four, each as its exact "
+        "optimum says; the share of direct answers does not decide",
+        other_bases.of_the_family,
+        other_bases.wordings_decide,
+        (*(f"data/results/{other_bases.FAMILY}/{name}.csv" for name in ("family", "control")), "figures/family_foretold.png"),
+        "A base whose likeliest completions are mostly right, and which sharpening hurts. All nine are tiny, and have one task.",
+    ),
+    Claim(
         "A real pretrained model learns from a task reward what sharpening cannot give it.",
         "the paper",
         "not found on problems that were held out: there sharpening gains about as much, and greedy decoding of the untrained "

@@ -17,6 +17,7 @@ from lib.reports import figures
 LAST = 10  # a title gives the mean of the last one of so many parts of training
 NAMED = ("task", "sharpen", "random")  # the objectives that a title names; and others only if there is none but the control
 MOST = 4  # labels in a title
+ACROSS = 4  # panels side by side
 
 
 class Quantity(NamedTuple):
@@ -38,9 +39,19 @@ KL = Quantity("kl", "KL(π‖p) (nats per completion)", "{:.2f} nats")
 
 
 def grid(models: Sequence[str], rows: int = 1, sharey: Literal["row"] | bool = "row") -> tuple[Figure, np.ndarray]:
-    """A figure with a column per base, and its axes [rows, models]."""
-    size = (5.2 * len(models), 3.4 * rows + 0.4)
-    return plt.subplots(rows, len(models), figsize=size, squeeze=False, sharey=sharey)
+    """A figure with a column per base, and its axes [rows, models]. Of more than `ACROSS` bases there are three in a row."""
+    across = len(models) if len(models) <= ACROSS else 3
+    blocks = -(-len(models) // across)
+    size = (5.2 * across, (3.4 * rows + 0.4) * blocks)
+    figure, made = plt.subplots(rows * blocks, across, figsize=size, squeeze=False, sharey=sharey if blocks == 1 else False)
+    axes = made.reshape(blocks, rows, across).transpose(1, 0, 2).reshape(rows, -1)
+    for ax in axes[:, len(models) :].flat:
+        ax.remove()
+    axes = axes[:, : len(models)]
+    for row in axes if sharey and blocks > 1 else ():
+        for ax in row[1:]:
+            ax.sharey(row[0])
+    return figure, axes
 
 
 def over_training(ax: Axes, model: str, lines: Mapping[tuple[str, str], pd.DataFrame], quantity: Quantity) -> Axes:

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from lib.evaluation.optimum import ARRIVED
 from lib.reports import figures
 
+MOST_CURVES = 3  # models whose curves can be told apart in one panel
 AUDIT_PARTS: list[tuple[str, str, dict[str, Any]]] = [
     ("share_sharpening", "sharpening (α* > 1)", {"color": "#0072B2"}),
     ("share_flattening", "flattening (α* < 1)", {"color": "#9ecae8", "hatch": "///"}),
@@ -78,9 +79,10 @@ def audited(audits: pd.DataFrame) -> Figure:
 
 
 def near_optimum(steps: pd.DataFrame, optima: pd.DataFrame) -> Figure:
-    """How runs approach the optima of their objectives: `approach` where there are runs of `sharpen`, and `ways`."""
-    with_curves = (optima["objective"] == "sharpen").any()
-    figure, axes = plt.subplots(1, 1 + with_curves, figsize=(5.5 * (1 + with_curves), 3.8), squeeze=False)
+    """How runs approach the optima of their objectives: `approach`, where `sharpen` was trained on a few models, and `ways`."""
+    with_curves = 0 < optima.loc[optima["objective"] == "sharpen", "model"].nunique() <= MOST_CURVES
+    high = max(3.8, 1.8 + 0.3 * len(optima[["model", "label"]].drop_duplicates()))
+    figure, axes = plt.subplots(1, 1 + with_curves, figsize=(5.5 * (1 + with_curves), high), squeeze=False)
     if with_curves:
         approach(axes[0, 0], steps, optima)
     ways(axes[0, -1], optima)
@@ -119,9 +121,9 @@ def ways(ax: Axes, rows: pd.DataFrame) -> Axes:
         return ax
     names = rows["model"] + ", " + rows["label"]
     places = {name: place for place, name in enumerate(dict.fromkeys(names))}
-    looks = figures.styles(zip(rows["objective"], names))
+    looks = figures.styles(zip(rows["objective"], rows["label"], strict=True))
     for name, seeds in rows.groupby(names, sort=False):
-        look = looks[seeds["objective"].iloc[0], name] | {"linestyle": "none", "markersize": 7}
+        look = looks[seeds["objective"].iloc[0], seeds["label"].iloc[0]] | {"linestyle": "none", "markersize": 7}
         apart = np.linspace(-0.2, 0.2, len(seeds)) if len(seeds) > 1 else np.zeros(1)
         way, low, high = (100 * seeds[f"way{end}"] for end in ("", "_low", "_high"))
         ax.errorbar(way, places[name] + apart, xerr=[way - low, high - way], capsize=3, **look)

@@ -83,8 +83,10 @@ def phases(ax: Axes, table: pd.DataFrame, shares: Sequence[float] = SHARES) -> A
         marker = {"marker": MARKERS[int(wordings)], "linestyle": "none", "color": figures.plain(rank)["color"], "capsize": 3}
         gained = 100 * (rows["trained"] - rows["base"])
         ax.errorbar(rows["direct_share"], gained, ends, label=f"trained, {wordings} wording(s)", **marker)
-    helped = (table["trained"] > table["base"]).sum()
-    ax.set_title(f"sharpening helps {helped} of {len(table)} bases")
+    helped = table["trained"] > table["base"]
+    with_it, without = (set(table.loc[rows, "wordings"]) for rows in (helped, ~helped))
+    which = f": those with {' or '.join(map(str, sorted(with_it)))} wording(s)" if with_it and not with_it & without else ""
+    ax.set_title(f"sharpening helps {helped.sum()} of {len(table)} bases{which}")
     return ax
 
 

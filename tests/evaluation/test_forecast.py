@@ -156,6 +156,15 @@ def test_alpha_one_is_the_samples_own_accuracy():
     assert point.change == pytest.approx((0, 0, 0)) and point.ess == pytest.approx(16)
 
 
+def test_a_forecast_is_a_rate(monkeypatch):
+    """Jackknifed values may have a mean above 1; a forecast has not, nor does its interval, and the change keeps what it was."""
+    _, drawn = population(0, 40, 16)
+    values = np.full(40, 1.02)
+    monkeypatch.setattr(forecast, "by_question", lambda *a: (values if a[1] > 1 else drawn.correct.mean(axis=1), values * 0))
+    (point,) = forecast.forecast(drawn, [1.1])
+    assert not point.refusal and point.accuracy == (1, 1, 1) and point.change.mean == pytest.approx(1.02 - drawn.correct.mean())
+
+
 def test_it_refuses_to_extrapolate():
     rng = np.random.default_rng(0)
     wide = samples(rng.normal(0, 20, (50, 16)), rng.integers(0, 2, (50, 16)))

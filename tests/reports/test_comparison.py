@@ -46,6 +46,20 @@ def test_panels_that_share_an_axis_show_all_of_both():
     plt.close("all")
 
 
+def test_many_bases_go_below_each_other():
+    """Eight bases, two rows: three blocks of three columns, and each base has its two panels one above the other."""
+    figure, axes = comparison.grid([str(i) for i in range(8)], 2)
+    assert axes.shape == (2, 8) and len(figure.axes) == 16 and figure.get_size_inches()[0] < 16
+    figure.draw_without_rendering()
+    place = [[ax.get_position() for ax in row] for row in axes]
+    for upper, lower in zip(*place, strict=True):
+        assert upper.x0 == pytest.approx(lower.x0, abs=0.01) and upper.y0 > lower.y1
+    assert place[1][0].y0 > place[0][3].y1 and place[0][0].x0 == pytest.approx(place[0][3].x0, abs=0.01)
+    axes[0, 5].set_ylim(3, 4)
+    assert axes[0, 0].get_ylim() == (3, 4) and axes[1, 0].get_ylim() != (3, 4)
+    plt.close("all")
+
+
 def test_gains_are_over_the_base_and_seeds_are_dots(summary):
     ax = comparison.pass_gains(plt.figure().subplots(), "m", summary)
     found = {line.get_label(): line for line in ax.get_lines()}

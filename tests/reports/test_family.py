@@ -21,6 +21,8 @@ def test_the_phases_are_the_laws_and_the_points_what_was_trained(table):
     law = [100 * (family.by_law(share, 4, family.ALPHA) - family.by_law(share, 4, 1)) for share in (0.5, 0.6)]
     lines = {line.get_label(): line.get_ydata() for line in ax.lines}
     assert lines["law, α = 8, 4 wording(s)"] == pytest.approx(law)
+    family.phases(ax, table.assign(trained=[0.8, 0.6, 0.25]), shares=(0.5, 0.6))
+    assert ax.get_title(loc="left") == "sharpening helps 2 of 3 bases: those with 1 wording(s)"
     plt.close("all")
 
 

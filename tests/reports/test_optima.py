@@ -70,5 +70,7 @@ def test_the_approach_shows_sharpen_task_and_the_optimum(table):
     steps = steps.assign(reference_logprob=-5.0)
     assert len(diagnoses.near_optimum(steps, table).axes) == 2
     assert len(diagnoses.near_optimum(steps, table.query("objective != 'sharpen'")).axes) == 1  # no panel without a run
+    many = pd.concat([table.assign(model=name) for name in "abcd"], ignore_index=True)
+    assert len(diagnoses.near_optimum(steps, many).axes) == 1  # nor one in which four models could not be told apart
     assert "of no run" in diagnoses.near_optimum(steps, table.assign(way=np.nan)).axes[1].get_title(loc="left")
     plt.close("all")
