@@ -48,7 +48,8 @@ def test_the_smoke_profile_leaves_results_figures_and_executed_notebooks(home):
     assert summary[["fingerprint_prompts", "fingerprint_sampler", "fingerprint_grader"]].nunique().eq(1).all()
     assert summary["fingerprint_model"].nunique() == 3
     differences = pd.read_csv(home / "data" / "results" / "smoke" / "differences.csv")
-    assert differences["label"].tolist() == ["task", "sharpen α=1"] and differences["questions"].eq(8).all()
+    assert differences["label"].tolist() == ["task", "sharpen α=1", "sharpen α=1"] and differences["questions"].eq(8).all()
+    assert differences["after"].tolist() == ["last", "last", "task"]
     steps = pd.read_csv(home / "data" / "results" / "smoke" / "steps.csv")
     assert steps.groupby("run")["step"].apply(list).tolist() == [[0, 1], [0, 1]]
     figures = {p.stem for p in (home / "figures").glob("*.png")}
