@@ -67,10 +67,12 @@ def audited(audits: pd.DataFrame) -> Figure:
     task = audits[audits["objective"] == "task"].groupby("model", sort=False).tail(1)
     said = [f"{100 * row.share_rest:.0f}% on {row.model}" for row in task.itertuples() if np.isfinite(row.share_rest)]
     about = f"after {', '.join(task['label'].unique())}, the rest is\n"
-    low, high = (100 * audits["share_sharpening"].agg(end) for end in ("min", "max"))
-    most = f"of one objective to another, sharpening is {low:.0f}% to {high:.0f}%"
+    signal = audits[audits["objective"] != "random"]
+    low, high = (100 * (signal if len(signal) else audits)["share_sharpening"].agg(end) for end in ("min", "max"))
+    most = f"from one to another, sharpening is {low:.0f}% to {high:.0f}%"
     left.set_title(f"What RL did, as shares of KL(π‖p):\n{about + ', '.join(said) if said else most}")
-    shown = (task if len(task) else audits.head(1)).dropna(subset="accuracy_sharpened")
+    only = audits.head(1 if audits["model"].nunique() == 1 else 0)  # of several bases none stands for the others
+    shown = (task if len(task) else only).dropna(subset="accuracy_sharpened")
     ends = [f"{row.model} {100 * row.accuracy_sharpened:.0f}% and {100 * row.accuracy_trained:.0f}%" for row in shown.itertuples()]
     named = "\n".join([f"Sharpened alone, and after {', '.join(shown['label'].unique())}:", *ends])
     right.set_title(named if ends else "From the base to the trained models")

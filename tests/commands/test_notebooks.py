@@ -1,6 +1,7 @@
 """What notebooks need: parameters that are checked, sliders that do no harm, and thin cells without outputs."""
 
 import json
+import re
 
 import pytest
 
@@ -124,3 +125,13 @@ def test_answers_may_be_rounded_and_exercises_must_be_there(tmp_path, monkeypatc
     for name, number in (("mine", 3), ("other", 1)):
         with pytest.raises(UsageError, match=f"{name} has no exercise {number}"):
             notebooks.check_answer(name, number, 1)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_each_answer_has_its_exercise_above_it(path):
+    cells = [(cell["cell_type"], "".join(cell["source"])) for cell in json.loads(path.read_text())["cells"]]
+    asked = [(i, int(number)) for i, (_, text) in enumerate(cells) for number in re.findall(r"check_answer\(\"\w+\", (\d+),", text)]
+    assert [number for _, number in asked] == list(range(1, len(asked) + 1))
+    for i, number in asked:
+        kind, text = cells[i - 1]
+        assert kind == "markdown" and f"**Exercise {number}.**" in text

@@ -55,5 +55,25 @@ def test_the_real_models_verdict_needs_each_of_its_parts(monkeypatch, broken):
     assert not own()
 
 
+@pytest.mark.parametrize("broken", ["a seed", "the optimum", "the control", "a base"])
+def test_the_familys_verdict_needs_each_of_its_parts(monkeypatch, broken):
+    """A seed on the other side; an optimum on the other side; a control that moved; a base that is missing."""
+    table = other_bases.table
+    assert other_bases.one_wording_helps()
+
+    def changed(name, profile):
+        found = table(name, profile)
+        if broken == "the control" and name == "control":
+            return found.assign(allowed=[False, *found["allowed"][1:]])
+        if name == "family" and broken == "a seed":
+            return found.assign(lowest_seed=0.0)
+        if name == "family" and broken == "the optimum":
+            return found.assign(optimum=0.55)
+        return found.iloc[1:] if name == "family" and broken == "a base" else found
+
+    monkeypatch.setattr(other_bases, "table", changed)
+    assert not other_bases.one_wording_helps()
+
+
 def test_the_page_shows_what_the_results_say():
     assert claims.body() in (ROOT / "docs" / "claims.md").read_text()
