@@ -85,10 +85,10 @@ def phases(ax: Axes, table: pd.DataFrame, shares: Sequence[float] = SHARES) -> A
         ax.errorbar(rows["direct_share"], gained, ends, label=f"trained, {wordings} wording(s)", **marker)
     helped = table["trained"] > table["base"]
     with_it, without = (set(table.loc[rows, "wordings"]) for rows in (helped, ~helped))
-    which = (
-        f": those with {' or '.join(map(str, sorted(with_it)))} wording(s)" if with_it and without and not with_it & without else ""
-    )
-    ax.set_title(f"sharpening helps {helped.sum()} of {len(table)} bases{which}")
+    title = f"sharpening helps {helped.sum()} of {len(table)} bases"
+    if with_it and without and not with_it & without:
+        title += f": those with {' or '.join(map(str, sorted(with_it)))} wording(s)"
+    ax.set_title(title)
     return ax
 
 
@@ -99,14 +99,8 @@ def foretold(ax: Axes, table: pd.DataFrame) -> Axes:
         own, marker = trained[rows.index], MARKERS[int(wordings)]
         ax.plot(100 * (rows["optimum"] - rows["base"]), own, marker, color="black", label=f"exact optimum, {wordings} wording(s)")
         forecasts = 100 * (rows["forecast"] - rows["base"])
-        ax.plot(
-            forecasts,
-            own,
-            marker,
-            color="black",
-            markerfacecolor="white",
-            label=f"forecast at α = {ALPHA:g}, {wordings} wording(s)",
-        )
+        label = f"forecast at α = {ALPHA:g}, {wordings} wording(s)"
+        ax.plot(forecasts, own, marker, color="black", markerfacecolor="white", label=label)
     ends = [*ax.get_xlim()]
     ax.plot(ends, ends, ":", color="0.4", label="as foretold")
     ax.axhline(0, color="black", linewidth=0.6)

@@ -2,12 +2,12 @@
 
 import pandas as pd
 
+from lib.models.built import SMOLLM2 as MODEL
 from lib.reports.comparison import late_accuracy
 from lib.reports.evidence import OBJECTIVES, accuracy, change, points, sharpening, table, task_beyond
 
 FAMILY = "family"  # nine tiny bases, three shares of direct answers and three numbers of wordings, trained with `sharpen`
 REAL = "smollm"  # SmolLM2-135M-Instruct on multiplication tables, three seeds of `task`, `sharpen`, `tempered` and the control
-MODEL = "SmolLM2-135M-Instruct"
 
 
 def family() -> pd.DataFrame:

@@ -83,17 +83,19 @@ def _refuse_unlike(summary: pd.DataFrame) -> None:
 
 def _differences(summary: pd.DataFrame) -> pd.DataFrame:
     """Every comparison that a profile's evaluations allow, all seeds of a label together: of the last checkpoint with the base, of
-    the best one with the last, and of `task` with the label, as far as they have the same seeds. `path` is a result file."""
+    the best one with the last, and of `task` with the label, of the same rate, round, order and seeds. `path` is a result file."""
     rows = []
     for (model, data), same in summary.groupby(["model", "data_set"], sort=False):
         base = same[same["objective"] == "base"]
-        task = same[(same["label"] == "task") & (same["checkpoint"] == "last")].set_index("seed")["path"]
+        tasks = same[(same["objective"] == "task") & (same["checkpoint"] == "last")]
+        lines = [key for key in ("learning_rate", *LINES) if key in same]
         for name, group in same.drop(base.index).groupby("label", sort=False):
             last, best = (group[group["checkpoint"] == which].set_index("seed")["path"] for which in ("last", "best"))
             rows.append([model, data, name, "base", "last", *difference(base["path"], last)])
             if len(best):
                 rows.append([model, data, name, "last", "best", *difference(last[best.index], best)])
-            if name != "task" and len(both := last.index.intersection(task.index)):
+            task = tasks[tasks[lines].eq(group[lines].iloc[0]).all(axis=1)].set_index("seed")["path"]
+            if group["objective"].iloc[0] != "task" and len(both := last.index.intersection(task.index)):
                 rows.append([model, data, name, "last", "task", *difference(last[both], task[both])])
     return pd.DataFrame(rows, columns=DIFFERENCE_COLUMNS)
 

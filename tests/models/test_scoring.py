@@ -28,7 +28,10 @@ class FixedLogits(torch.nn.Module):
         self.logits = torch.nn.Parameter(torch.log(torch.tensor([1e-30, 0.5, 0.25, 0.25])))
         self.calls = []
 
-    def forward(self, input_ids, attention_mask, use_cache, position_ids=None, past_key_values=None, logits_to_keep=0, **_):
+    def forward(
+        self, input_ids, attention_mask, use_cache, position_ids=None, past_key_values=None, logits_to_keep=0, return_dict=None
+    ):
+        assert return_dict or not use_cache  # or Unsloth answers a single token with a tuple, on a GPU
         assert use_cache == (position_ids is not None)  # for whole rows a cache would only take memory
         self.calls.append(tuple(input_ids.shape))
         cache = SimpleNamespace(layers=[], batch_select_indices=lambda rows: None)

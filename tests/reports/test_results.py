@@ -138,6 +138,18 @@ def test_the_task_reward_is_set_against_each_other_objective(tmp_path, monkeypat
     assert rows["mean"].tolist() == pytest.approx([0.375, 0.125, 0.25]) and rows["seeds"].tolist() == [2, 2, 2]
 
 
+def test_task_is_set_against_the_same_round(monkeypatch):
+    rows = [("base", "base", 1, "base", "b"), ("task", "task", 1, "last", "t1"), ("task", "task round 2", 2, "last", "t2")]
+    rows += [("random", "random", 1, "last", "r1"), ("random", "random round 2", 2, "last", "r2")]
+    summary = pd.DataFrame(rows, columns=["objective", "label", "round", "checkpoint", "path"]).assign(
+        model="m", data_set="x", seed=0
+    )
+    blank = [0] * (len(statistics.Difference._fields) - 1)
+    monkeypatch.setattr(results, "difference", lambda before, after: [[*before, *after], *blank])
+    found = results._differences(summary)
+    assert found.loc[found["after"] == "task", "mean"].tolist() == [["r1", "t1"], ["r2", "t2"]]
+
+
 def test_an_objective_has_a_row_with_all_of_its_seeds(tmp_path, monkeypatch):
     """Seeds with 1/2 and 3/4 right: 62.5%, with an interval that knows about seeds, and each end of them."""
     assert _collect(tmp_path, monkeypatch)
