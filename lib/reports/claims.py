@@ -6,7 +6,7 @@ that a verdict cannot outlive the results that it was given for."""
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lib.reports import evidence, markdown, other_bases
+from lib.reports import evidence, markdown, other_bases, rounds
 from lib.reports.evidence import BASES, LONGER, PROFILE
 
 
@@ -47,8 +47,8 @@ CLAIMS = (
         "Sharpening is unstable.",
         "the paper",
         "not found in three rounds: the seeds of `tempered` end nearer to each other than those of the control",
-        evidence.of_rounds,
-        evidence.seeds_stay_together,
+        rounds.of_drift,
+        rounds.seeds_stay_together,
         ("data/results/rounds/between.csv", *(f"figures/rounds_{model}_apart.png" for model in evidence.BASES)),
         "Rounds that arrive at their optimum, or more of them, and seeds that then drift apart faster than the control's.",
     ),
@@ -111,7 +111,7 @@ CLAIMS = (
         "An audit can tell how much of what RL did was sharpening.",
         "the kit",
         "holds on constructed models whose answer is known; on trained runs it tells `sharpen` from `task` on `many_wordings`, but "
-        "not on `one_wording`, where both end with the same accuracy and distance from the base",
+        "not on `one_wording`, where after longer training both have the same accuracy and distance from the base",
         evidence.of_audits,
         lambda: [evidence.tells_apart(model, LONGER) for model in BASES] == [False, True],
         (*(f"data/results/{one}/audit.csv" for one in (PROFILE, LONGER)), f"figures/{LONGER}_audit.png"),

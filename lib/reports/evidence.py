@@ -9,7 +9,6 @@ from lib.storage.folders import ROOT
 BASES = ("one_wording", "many_wordings")
 PROFILE = "cpu"  # three seeds of every objective, 420 steps each, and the control
 LONGER = "fair"  # three seeds of `sharpen`, `tempered` and `task`, trained until little changes, and the control
-ROUNDS = "rounds"  # three rounds, each from the last one's policy, of `tempered` α=2, `task` and the control, three seeds
 DIGITS = "digits"  # sums of four and five digits, three seeds of `task`, `sharpen` and the control, in two orders
 OBJECTIVES = ("task", "sharpen", "tempered", "random")
 
@@ -65,7 +64,11 @@ def sharpening(model: str, objective: str, profile: str = PROFILE) -> str:
         return f"{rows['share_sharpening'].mean():.0%} sharpening"
     if rows["share_flattening"].notna().all():
         return f"{rows['share_flattening'].mean():.0%} flattening"
-    return f"different in its {len(rows)} runs, or refused"
+    refused = rows["refusal"].notna().sum()
+    if refused:
+        return f"refused in {refused} of its {len(rows)} runs"
+    sharper, most = rows["share_sharpening"].notna().sum(), rows[["share_sharpening", "share_flattening"]].max(axis=None)
+    return f"sharpening in {sharper} and flattening in {len(rows) - sharper} of its runs, at most {most:.1%}"
 
 
 def elicited(model: str, label: str) -> pd.Series:
@@ -148,43 +151,6 @@ def arrival_differs() -> bool:
     near = [table("optimum", LONGER).query("model == 'many_wordings'")["way"].min() > 0.95]
     near += [table("optimum", LONGER).query("model == 'one_wording'")["way"].max() < 0.95]
     return all(near) and change("many_wordings", "sharpen", LONGER).high < 0 and sharpening_catches_up_on_one()
-
-
-def apart(column: str = "kl") -> pd.DataFrame:
-    """How far apart the seeds of the profile `rounds` are: a row per model and objective, a column per round, means over pairs."""
-    return table("between", ROUNDS).groupby(["model", "objective", "round"])[column].mean().unstack()
-
-
-def of_rounds() -> str:
-    """How far apart seeds are after each of three rounds, beside the control, and what a round did to accuracy."""
-    nats, odds = apart(), apart("log_odds_spread")
-    labels, control = (table(name, ROUNDS).set_index("model") for name in ("labels", "control"))
-    stars = table("audit", ROUNDS).query("objective == 'tempered' and round == 3")["alpha_star"]
-    said = []
-    for model in BASES:
-        for objective in ("tempered", "task", "random"):
-            ways = ", ".join(f"{one:.2f}" for one in nats.loc[model, objective])
-            factor = odds.loc[model, objective].iloc[-1] / odds.loc[model, objective].iloc[0]
-            ends = labels.loc[model].query("objective == @objective")["accuracy_sampled"].iloc[-1]
-            said.append(f"`{model}`, `{objective}`: {ways} nats, × {factor:.1f}, {ends:.1%} right after the third round")
-    moved = "; ".join(f"{100 * control.loc[model, 'moved'].iloc[-1]:+.1f} points on `{model}`" for model in BASES)
-    return (
-        "Three rounds of 140 steps, three seeds each. A round starts from the last policy, its reference, and `tempered` has "
-        f"$\\alpha = 2$. KL between seeds after each round, and by how much their log-odds grew from the first to the third: "
-        f"{'; '.join(said)}. If each round only doubled log-odds, that would be × 4. No round arrives at its $p^2$: by the "
-        f"audit all three together are a sharpening by {stars.min():.1f} to {stars.max():.1f}, and not by 8. The control "
-        f"moves by itself ({moved} after the third round), so that differences of this size mean nothing here. In exact "
-        "computations it depends on what two runs share: only sharpening in rounds separates them exponentially (notebook 02)."
-    )
-
-
-def seeds_stay_together() -> bool:
-    """Whether, on both bases, the seeds of `tempered` are nearer to each other than those of the control in the last round, and
-    their log-odds grew less than the control's, and less than by α per round."""
-    nats, odds = apart().iloc[:, -1].unstack(), apart("log_odds_spread")
-    grown = (odds.iloc[:, -1] / odds.iloc[:, 0]).unstack()
-    nearer = nats["tempered"] < nats["random"]
-    return bool((nearer & (grown["tempered"] < grown["random"]) & (grown["tempered"] < 4)).all())
 
 
 def of_elicitation() -> str:

@@ -68,11 +68,12 @@ def grouped(
 
 
 def beside_exact(checked: pd.DataFrame, profile: str, model: str) -> pd.DataFrame:
-    """`forecast_check.against_trained` with `kl_left_exact`, by the exact log Z of notebook 10, where that is known."""
+    """`forecast_check.against_trained` with `kl_left_exact`, by the exact log Z of notebook 10, where enough of it was found to
+    give a `way`."""
     if not results.has_table(profile, "optimum"):
         return checked
     exact = results.read_table(profile, "optimum", "distances").query("model == @model and objective == 'tempered'")
-    left = exact[["alpha", "seed", "left"]].rename(columns={"left": "kl_left_exact"})
+    left = exact.dropna(subset="way")[["alpha", "seed", "left"]].rename(columns={"left": "kl_left_exact"})
     return checked.merge(left, how="left", on=["alpha", "seed"])
 
 

@@ -7,13 +7,15 @@ import itertools
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator
 
 from lib.evaluation import between, pairs
 from lib.profiles import Profile
-from lib.reports import audits, figures, results
+from lib.reports import audits, evidence, figures, markdown, results
 from lib.storage import files, folders
 from lib.storage.errors import UsageError
 
+COMMITTED = "rounds"  # the profile that the claim rests on: `tempered` α=2, `task` and the control, three rounds, three seeds
 ABOUT = ["model", "objective", "alpha", "round"]
 
 
@@ -63,8 +65,8 @@ def overview(profile: str) -> pd.DataFrame:
 
 def apart(ax: Axes, table: pd.DataFrame, column: str, power: int = 1) -> Axes:
     """A distance between seeds by round: a line per objective through the means, a dot per pair of seeds. Dotted is what the first
-    round's distance of `tempered` would become if each round only multiplied log-odds by α: times α^(power·(t − 1)). The axis is
-    logarithmic, and starts at 1e-4: an estimate of KL may be below 0."""
+    round's distance of `tempered` would become if each round arrived, and only multiplied log-odds by α: times α^(power·(t − 1)).
+    The axis is logarithmic, and starts at 1e-4: an estimate of KL may be below 0."""
     grown = []
     for objective, rows in table.groupby("objective", sort=False):
         mean, look = rows.groupby("round")[column].mean(), figures.style(str(objective))
@@ -74,8 +76,63 @@ def apart(ax: Axes, table: pd.DataFrame, column: str, power: int = 1) -> Axes:
         if objective == "tempered":
             alpha = rows["alpha"].iloc[0]
             theory = mean.iloc[0] * np.power(float(alpha), power * (mean.index - 1))
-            ax.plot(mean.index, theory, ":", color="black", label=f"× {alpha:g}{'²' if power == 2 else ''} per round")
+            ax.plot(mean.index, theory, ":", color="black", label="tempered, if each round arrived")
     ax.set(yscale="log", xlabel="round", xticks=sorted(table["round"].unique()))
     ax.set_ylim(bottom=max(1e-4, ax.get_ylim()[0]))
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.yaxis.set_major_formatter("{x:g}")
+    ax.yaxis.set_minor_formatter("")
     ax.set_title(f"{table['model'].iloc[0]}, from the first round to the last:\n{', '.join(grown)}")
     return ax
+
+
+def distances(column: str = "kl") -> pd.DataFrame:
+    """How far apart the seeds of the profile `rounds` are: a row per model and objective, a column per round, means over pairs."""
+    return _by_round(evidence.table("between", COMMITTED), column)
+
+
+def _by_round(rows: pd.DataFrame, column: str) -> pd.DataFrame:
+    return rows.groupby(["model", "objective", "round"])[column].mean().unstack()
+
+
+def growth() -> pd.Series:
+    """By how much the log-odds between seeds of the profile `rounds` grew from the first round to the last, as a factor."""
+    odds = distances("log_odds_spread")
+    return odds.iloc[:, -1] / odds.iloc[:, 0]
+
+
+def of_drift() -> str:
+    """How far apart seeds are after each of three rounds, and what the rounds did to the models, beside the control."""
+    ends = evidence.table("labels", COMMITTED).assign(round=lambda t: t.groupby(["model", "objective"]).cumcount() + 1)
+    columns = {
+        "KL between seeds (nats)": (distances(), ".3f"),
+        "KL from the base (nats)": (_by_round(ends, "kl"), ".2f"),
+        "seeds apart in log-odds (nats)": (distances("log_odds_spread"), ".2f"),
+        "grew by": (growth().to_frame(), ".1f"),
+        "$\\alpha^*$ of the audit": (_by_round(evidence.table("audit", COMMITTED), "alpha_star"), ".2f"),
+        "right (%)": (100 * _by_round(ends, "accuracy_sampled"), ".1f"),
+    }
+    rows = []
+    for key in itertools.product(evidence.BASES, ("tempered", "task", "random")):
+        cells = (", ".join(format(one, form) for one in values.loc[key]) for values, form in columns.values())
+        rows.append([*(f"`{name}`" for name in key), *cells])
+    best = evidence.table("differences", COMMITTED).query("after == 'best' and label.str.startswith('tempered')")
+    gaps = [f"{100 * worst:.1f} points on `{model}`" for model, worst in best.groupby("model")["mean"].max().items()]
+    return (
+        "Three rounds of 140 steps, three seeds each. Each round takes the policy that the last one reached as its base, and "
+        "`tempered` has $\\alpha = 2$. If each round arrived, $\\alpha^*$ would be 2, 4 and 8, and what is apart in log-odds would "
+        "double with each. Each cell has the means after rounds 1, 2 and 3.\n\n"
+        f"{markdown.table(['base', 'objective', *columns], rows)}\n\n"
+        "*Grew by*: the factor from the first round to the last. The best checkpoint of `tempered` is better than the last, in "
+        f"the worst round, by {' and '.join(gaps)}. In exact computations only sharpening in rounds separates two runs "
+        "exponentially (notebook 02)."
+    )
+
+
+def seeds_stay_together() -> bool:
+    """Whether, on both bases, the seeds of `tempered` are nearer to each other than those of the control in the last round, and
+    their log-odds grew less than the control's, and less than by α per round."""
+    nats, odds = distances().iloc[:, -1].unstack(), distances("log_odds_spread")
+    grown = (odds.iloc[:, -1] / odds.iloc[:, 0]).unstack()
+    nearer = nats["tempered"] < nats["random"]
+    return bool((nearer & (grown["tempered"] < grown["random"]) & (grown["tempered"] < 4)).all())

@@ -95,3 +95,10 @@ def test_what_is_left_is_set_beside_the_exact_number():
     checked = pd.DataFrame({"alpha": [4.0, 4.0], "seed": [0, 1], "kl_left": [0.17, 0.2]})
     exact = forecasts.beside_exact(checked, "cpu", "many_wordings")["kl_left_exact"]
     assert exact.tolist() == pytest.approx([0.238, 0.268], abs=1e-3)  # larger: the estimate errs towards "arrived"
+
+
+def test_what_is_not_known_exactly_is_left_out():
+    """At α = 1.25 and 2 the search found too little of `many_wordings`: what would be left at 1.25 is below 0."""
+    checked = pd.DataFrame({"alpha": [1.25, 2.0, 4.0], "seed": 0})
+    exact = forecasts.beside_exact(checked, "forecast", "many_wordings")["kl_left_exact"]
+    assert exact.isna().tolist() == [True, True, False] and exact.iloc[-1] == pytest.approx(0.251, abs=1e-3)
