@@ -140,11 +140,12 @@ def test_a_control_that_moved_in_a_later_round_is_named_with_its_round(summary, 
     profile = profiles.load("rounds")
     control = summary[summary["objective"].isin(["base", "random"])].assign(model="many_wordings")
     rounds = control["learning_rate"].map({1e-4: 1, 3e-4: 2, 1e-3: 3}).fillna(1).astype(int)
-    monkeypatch.setattr(results, "evaluations", lambda _: control.assign(round=rounds, learning_rate=1e-4))
+    rate = profile.train["learning_rate"]
+    monkeypatch.setattr(results, "evaluations", lambda _: control.assign(round=rounds, learning_rate=rate))
     rates.collect(profile)
-    with pytest.raises(UsageError, match=r"3 points \(many_wordings at 0.0001 round 3 by -5.0 points\), "):
+    with pytest.raises(UsageError, match=rf"3 points \(many_wordings at {rate:g} round 3 by -5.0 points\), "):
         rates.check(profile)
-    assert "judges the runs on one_wording at 0.0001, one_wording at 0.0001 round 2" in capsys.readouterr().out
+    assert f"judges the runs on one_wording at {rate:g}, one_wording at {rate:g} round 2" in capsys.readouterr().out
 
 
 def test_the_profile_cpu_trains_at_the_rates_that_were_chosen():
