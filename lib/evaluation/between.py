@@ -18,11 +18,12 @@ def kl(judged: pd.DataFrame) -> Interval:
 
 
 def log_odds_spread(a: pd.DataFrame, b: pd.DataFrame) -> float:
-    """How much two policies differ in the log-odds of a typical pair of a base's samples, in nats: the root mean square over pairs
-    of completions of one question. Both tables have the same rows, each with its `problem_id` and `trained_logprob`. Raises
-    ValueError if they do not. Normalisation, and whatever else all completions of a question share, cancels."""
+    """How much two policies differ in the log-odds of a typical pair of a base's samples to a typical question, in nats: the median
+    over questions of the root mean square over pairs of completions. Both tables have the same rows, each with its `problem_id` and
+    `trained_logprob`. Raises ValueError if they do not. Normalisation, and whatever else all completions of a question share,
+    cancels; a mean over questions could hang on a single one."""
     if not a["problem_id"].tolist() == b["problem_id"].tolist():
         raise ValueError("The two tables have samples of different questions: give what two policies say of the same samples.")
     ratio = pd.Series(a["trained_logprob"].to_numpy() - b["trained_logprob"].to_numpy())
     variance = ratio.groupby(a["problem_id"].to_numpy(), sort=False).var(ddof=1)
-    return float(np.sqrt(2 * variance.mean()))
+    return float(np.sqrt(2 * variance.median()))

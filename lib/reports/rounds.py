@@ -105,14 +105,13 @@ def growth() -> pd.DataFrame:
 
 def of_drift() -> str:
     """How far apart seeds are after each of three rounds, and what the rounds did to the models, beside the control."""
-    stars = _by_round(evidence.table("audit", COMMITTED), "alpha_star")
     ends = evidence.table("labels", COMMITTED).assign(round=lambda t: t.groupby(["model", "objective"]).cumcount() + 1)
     columns = {
         "KL between seeds (nats)": (distances(), ".3f"),
         "KL from the base (nats)": (_by_round(ends, "kl"), ".2f"),
         "seeds apart in log-odds (nats)": (distances("log_odds_spread"), ".2f"),
         "grew by": (growth(), ".1f"),
-        "$\\alpha^*$ of the audit": (stars, ".2f"),
+        "$\\alpha^*$ of the audit": (_by_round(evidence.table("audit", COMMITTED), "alpha_star"), ".2f"),
         "right (%)": (100 * _by_round(ends, "accuracy_sampled"), ".1f"),
     }
     rows = []
@@ -121,25 +120,27 @@ def of_drift() -> str:
         rows.append([*(f"`{name}`" for name in key), *cells])
     best = evidence.table("differences", COMMITTED).query("after == 'best' and label.str.startswith('tempered')")
     gaps = [f"{100 * worst:.1f} points on `{model}`" for model, worst in best.groupby("model")["mean"].max().items()]
-    weak = [f"{row.iloc[-1] / row.iloc[0]:.1f} (`{model}`)" for model, row in stars.xs("tempered", level="objective").iterrows()]
+    pairs = evidence.table("between", COMMITTED).query("objective == 'tempered' and model == 'many_wordings' and round == 3")
+    nats = [f"{one.kl:.3f} ({one.kl_low:.3f} to {one.kl_high:.3f})" for one in pairs.itertuples()]
     moved = 100 * evidence.table("control", COMMITTED)["moved"].abs().max()
     return (
         "Three rounds of 140 steps, three seeds each. Each round takes the policy that the last one reached as its base, and "
-        "`tempered` has $\\alpha = 2$. If each round arrived, $\\alpha^*$ would be 2, 4 and 8, and what is apart in log-odds would "
-        "double with each. Each cell has the means after rounds 1, 2 and 3.\n\n"
+        "`tempered` has $\\alpha = 2$. If each round arrived, $\\alpha^*$ would be 2, 4 and 8 or somewhat less, and what is apart "
+        "in log-odds would double with each. Each cell has the means after rounds 1, 2 and 3.\n\n"
         f"{markdown.table(['base', 'objective', *columns], rows)}\n\n"
-        "*Grew by*: the factor from the first round to the last of the distance in log-odds, for the seeds 0 and 1, 0 and 2, 1 and "
-        f"2. No round arrives: exact rounds as weak as these would make it {' and '.join(weak)} times as large. The control "
-        f"stays within {moved:.1f} points of its base. The best checkpoint of `tempered` is better than the last, in the worst "
-        f"round, by {' and '.join(gaps)}. In exact computations only sharpening in rounds separates two runs exponentially "
-        "(notebook 02)."
+        "*Grew by*: the factor from the first round to the last of the distance in log-odds on a typical problem (the median), "
+        "for the seeds 0 and 1, 0 and 2, 1 and 2. KL is a mean over problems, and one can carry it: the pairs of `tempered` on "
+        f"`many_wordings` end at {', '.join(nats)} nats, with 95% intervals over problems (LOG.md names the problem). The "
+        f"control's mean over seeds stays within {moved:.1f} points of its base. The best checkpoint of `tempered` is better than "
+        f"the last, in the worst round, by {' and '.join(gaps)}. In exact computations only sharpening in rounds separates two "
+        "runs exponentially (notebook 02)."
     )
 
 
-def one_seed_leaves() -> bool:
-    """Whether on `many_wordings` two of the three pairs of `tempered` grew by more than every pair of `task` and the control, and
-    on `one_wording` none, with accuracies of the seeds within five points everywhere, and a control that stayed at its base."""
-    grown, labels = growth(), evidence.table("labels", COMMITTED)
-    faster = {m: int((grown.loc[m, "tempered"] > grown.loc[m].drop("tempered").max(axis=None)).sum()) for m in evidence.BASES}
+def seeds_separate_alike() -> bool:
+    """Whether on both bases the distances between seeds of `tempered` grew as those of the control, within a fifth, with accuracies
+    of the seeds within five points, and a control that stayed at its base."""
+    grown, labels = growth().mean(axis=1).unstack(), evidence.table("labels", COMMITTED)
+    alike = (grown["tempered"] / grown["random"]).between(1 / 1.2, 1.2).all()
     near = labels.query("objective == 'tempered'").eval("highest_seed - lowest_seed").max() < 0.05
-    return bool(faster == {"one_wording": 0, "many_wordings": 2} and near and evidence.controlled(COMMITTED))
+    return bool(alike and near and evidence.controlled(COMMITTED))

@@ -32,9 +32,14 @@ def _said(ratio, names=("a", "a", "a", "b", "b", "b")):
 
 
 def test_the_spread_of_log_odds_by_hand_and_as_pairs():
-    ratio, zero = np.array([1.0, 2.0, 4.0, 0.0, 0.0, 3.0]), _said(np.zeros(6))
-    pairs = [[(x - y) ** 2 for i, x in enumerate(part) for y in part[i + 1 :]] for part in (ratio[:3], ratio[3:])]
-    assert between.log_odds_spread(_said(ratio), zero) == pytest.approx(np.sqrt(np.mean([np.mean(one) for one in pairs])))
+    """The median over three questions, whatever becomes of the one that is farthest apart."""
+    names, ratio = list("aaabbbccc"), np.array([1.0, 2.0, 4.0, 0.0, 0.0, 3.0, 0.0, 5.0, 0.0])
+    pairs = [[(x - y) ** 2 for i, x in enumerate(part) for y in part[i + 1 :]] for part in (ratio[:3], ratio[3:6], ratio[6:])]
+    apart = sorted(np.sqrt(np.mean(one)) for one in pairs)
+    for farthest in (5.0, 500.0):
+        ratio[7] = farthest
+        found = between.log_odds_spread(_said(ratio, names), _said(np.zeros(9), names))
+        assert found == pytest.approx(apart[1]) and apart[0] < apart[1] < apart[2]
 
 
 def test_what_a_question_shares_cancels_and_a_round_of_sharpening_multiplies_by_alpha():

@@ -75,11 +75,11 @@ def test_the_familys_verdict_needs_each_of_its_parts(monkeypatch, broken):
     assert not other_bases.one_wording_helps()
 
 
-@pytest.mark.parametrize("broken", ["a pair", "the other base", "the control", "accuracy"])
+@pytest.mark.parametrize("broken", ["too near", "too far", "the control", "accuracy"])
 def test_the_verdict_on_rounds_needs_each_of_its_parts(monkeypatch, broken):
-    """No pair of `many_wordings` grew; a pair of `one_wording` did; a control that moved; a seed that is far better."""
+    """Two pairs of one base grew too little, of the other too much; a control that moved; a seed that is far better."""
     table = evidence.table
-    assert rounds.one_seed_leaves()
+    assert rounds.seeds_separate_alike()
 
     def changed(name, profile):
         found = table(name, profile)
@@ -87,14 +87,14 @@ def test_the_verdict_on_rounds_needs_each_of_its_parts(monkeypatch, broken):
             return found.assign(allowed=[False, *found["allowed"][1:]])
         if broken == "accuracy" and name == "labels":
             return found.assign(highest_seed=1.0)
-        base = {"a pair": "many_wordings", "the other base": "one_wording"}.get(broken)
+        base = {"too near": "many_wordings", "too far": "one_wording"}.get(broken)
         if name == "between" and base is not None:
             last = (found["model"] == base) & (found["objective"] == "tempered") & (found["round"] == 3) & (found["seed"] == 0)
-            found.loc[last, "log_odds_spread"] = 0.1 if broken == "a pair" else 9.0
+            found.loc[last, "log_odds_spread"] = 0.1 if broken == "too near" else 9.0
         return found
 
     monkeypatch.setattr(evidence, "table", changed)
-    assert not rounds.one_seed_leaves()
+    assert not rounds.seeds_separate_alike()
 
 
 def test_the_page_shows_what_the_results_say():
