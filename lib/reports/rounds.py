@@ -138,9 +138,9 @@ def of_drift() -> str:
 
 
 def seeds_separate_alike() -> bool:
-    """Whether on both bases the distances between seeds of `tempered` grew as those of the control, within a fifth, with accuracies
-    of the seeds within five points, and a control that stayed at its base."""
+    """Whether on both bases the distances between seeds of `tempered` grew as those of `task` and of the control, within a fifth,
+    with accuracies of the seeds within five points, and a control that stayed at its base."""
     grown, labels = growth().mean(axis=1).unstack(), evidence.table("labels", COMMITTED)
-    alike = (grown["tempered"] / grown["random"]).between(1 / 1.2, 1.2).all()
+    alike = grown.rdiv(grown["tempered"], axis=0).stack().between(1 / 1.2, 1.2).all()
     near = labels.query("objective == 'tempered'").eval("highest_seed - lowest_seed").max() < 0.05
     return bool(alike and near and evidence.controlled(COMMITTED))

@@ -29,6 +29,21 @@ def test_a_verdict_cannot_outlive_its_results(monkeypatch):
     assert not fits["Where sharpening loses against the task reward, training may have stopped too early."]
 
 
+@pytest.mark.parametrize(
+    ("sharpening", "flattening", "refusal", "said"),
+    [
+        ([0.2, 0.4], [None, None], [None, None], "30% sharpening"),
+        ([None, None], [0.2, 0.4], [None, None], "30% flattening"),
+        ([0.01, None], [None, 0.03], [None, None], "sharpening in 1 and flattening in 1 of its runs, at most 3.0%"),
+        ([0.01, None], [None, None], [None, "few samples"], "refused in 1 of its 2 runs"),
+    ],
+)
+def test_an_audit_is_summed_up_over_its_runs(monkeypatch, sharpening, flattening, refusal, said):
+    shares = {"share_sharpening": sharpening, "share_flattening": flattening, "refusal": refusal}
+    monkeypatch.setattr(evidence, "table", lambda *_: pd.DataFrame(shares).assign(model="m", objective="task"))
+    assert evidence.sharpening("m", "task") == said
+
+
 def test_accuracy_on_trained_problems_is_that_of_the_last_quarter(monkeypatch):
     runs = {f"{other_bases.MODEL}-{name}": right for name, right in (("task-s0", 0.5), ("task-s1", 0.7), ("tempered-a2-s0", 0.2))}
     rows = [(run, step, right if step >= 9 else 0.0) for run, right in runs.items() for step in range(12)]
@@ -75,9 +90,9 @@ def test_the_familys_verdict_needs_each_of_its_parts(monkeypatch, broken):
     assert not other_bases.one_wording_helps()
 
 
-@pytest.mark.parametrize("broken", ["too near", "too far", "the control", "accuracy"])
+@pytest.mark.parametrize("broken", ["too near", "too far", "task", "the control", "accuracy"])
 def test_the_verdict_on_rounds_needs_each_of_its_parts(monkeypatch, broken):
-    """Two pairs of one base grew too little, of the other too much; a control that moved; a seed that is far better."""
+    """Pairs that grew too little; too much; those of `task`; a control that moved; a seed that is far better."""
     table = evidence.table
     assert rounds.seeds_separate_alike()
 
@@ -87,9 +102,10 @@ def test_the_verdict_on_rounds_needs_each_of_its_parts(monkeypatch, broken):
             return found.assign(allowed=[False, *found["allowed"][1:]])
         if broken == "accuracy" and name == "labels":
             return found.assign(highest_seed=1.0)
-        base = {"too near": "many_wordings", "too far": "one_wording"}.get(broken)
-        if name == "between" and base is not None:
-            last = (found["model"] == base) & (found["objective"] == "tempered") & (found["round"] == 3) & (found["seed"] == 0)
+        runs = {"too near": ("many_wordings", "tempered"), "too far": ("one_wording", "tempered"), "task": ("one_wording", "task")}
+        if name == "between" and broken in runs:
+            model, objective = runs[broken]
+            last = found.eval("model == @model and objective == @objective and round == 3 and seed == 0")
             found.loc[last, "log_odds_spread"] = 0.1 if broken == "too near" else 9.0
         return found
 
